@@ -1,0 +1,24 @@
+"""Loss functions and their gradients over NumPy arrays, in one fused, multithreaded pass."""
+
+from ._native.engine import isa
+from ._threads import get_num_threads, num_threads, set_num_threads
+from .classification import cross_entropy, nll_loss
+from .criteria import CrossEntropyLoss, NLLLoss
+from .transforms import log_softmax, logsumexp, softmax
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CrossEntropyLoss",
+    "NLLLoss",
+    "__version__",
+    "cross_entropy",
+    "get_num_threads",
+    "isa",
+    "log_softmax",
+    "logsumexp",
+    "nll_loss",
+    "num_threads",
+    "set_num_threads",
+    "softmax",
+]

@@ -1,0 +1,199 @@
+"""All validation that is not on the fast path, and the texts of all errors.
+
+The native code trusts its arguments; these functions make sure that it can. Each takes the name under which the caller
+knows the argument.
+"""
+
+import math
+import operator
+
+import numpy as np
+
+_INTEGER_KINDS = "biu"
+
+
+def real_array(name, value):
+    """`value` as a NumPy array of real numbers, as ``numpy.asarray`` makes it; never a copy of an array."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost; "
+                        "pass its .data, and sample_weight=~mask to leave the masked entries out")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # ragged lists
+        raise ValueError(f"{name} cannot be read as an array: {error}") from None
+    dtype = array.dtype
+    if dtype.kind in _INTEGER_KINDS or dtype.name in ("float16", "bfloat16", "float32", "float64"):
+        return array
+    raise TypeError(f"{name} has dtype {dtype}; it needs real numbers: float16, bfloat16, float32, float64, "
+                    "integers or bool")
+
+
+def axis(value, ndim, name):
+    """The class axis as a number from 0 to ndim - 1. A 1-D input has just the one."""
+    value = integer("axis", value)
+    if ndim == 0:
+        raise ValueError(f"{name} is 0-dimensional; it needs an axis of classes")
+    if ndim == 1 and value == 1:
+        return 0
+    if not -ndim <= value < ndim:
+        raise ValueError(f"axis = {value} is out of range for {name}, which has {ndim} dimensions")
+    return value % ndim
+
+
+def integer(name, value):
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+
+
+def number(name, value):
+    """A real number, or a 0-dimensional array of one, as a float."""
+    if isinstance(value, (str, bytes)) or (isinstance(value, np.ndarray) and value.ndim):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+
+
+def fraction(name, value):
+    result = number(name, value)
+    if not 0 <= result <= 1:
+        raise ValueError(f"{name} must lie between 0 and 1, got {value!r}")
+    return result
+
+
+def reduction(value, codes):
+    code = codes.get(value) if isinstance(value, str) else None
+    if code is None:
+        raise ValueError(f"reduction must be 'mean', 'sum', 'none' or 'batchmean', got {value!r}")
+    return code
+
+
+def normalizer(value, reduction):
+    """The number that replaces the denominator of "mean"; 0 if there is none."""
+    if value is None:
+        return 0.0
+    result = number("normalizer", value)
+    if not 0 < result < math.inf:
+        raise ValueError(f"normalizer must be a positive number, got {value!r}")
+    if reduction != "mean":
+        raise ValueError("normalizer replaces the denominator of reduction='mean'; "
+                         f"it has no meaning with reduction={reduction!r}")
+    return result
+
+
+def upstream_number(value):
+    try:
+        return number("grad_output", value)
+    except TypeError:
+        shape = getattr(value, "shape", None)
+        got = f"an array of shape {shape}" if shape is not None else repr(value)
+        raise ValueError("grad_output must be one number, since the reduced value is one; got " + got) from None
+
+
+def integer_range(dtype):
+    """The smallest and the largest number that a label of this dtype can be."""
+    if dtype.kind == "b":
+        return 0, 1
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        return int(info.min), int(info.max)
+    return 0, -1
+
+
+def broadcast(name, array, shape):
+    if array.shape == shape:
+        return array
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to the shape {shape} "
+                         "of the value under reduction='none'") from None
+
+
+def target_shape_error(target, input_shape, row_shape, probabilities):
+    text = (f"target has shape {target.shape} and dtype {target.dtype}; for input of shape {input_shape} it needs "
+            f"integer labels of shape {row_shape}")
+    if probabilities:
+        text += f" or floating probabilities of shape {input_shape}"
+    return ValueError(text)
+
+
+def position(flat, shape):
+    """``[3, 5]`` for the flat index of an element; nothing for that of a 0-dimensional array."""
+    return f"[{', '.join(str(int(i)) for i in np.unravel_index(flat, shape))}]" if shape else ""
+
+
+def label_error(target, flat, row_shape, n_classes, ignore_index):
+    return IndexError(f"target{position(flat, row_shape)} = {int(target.flat[flat])} is out of range "
+                      f"for {n_classes} classes (ignore_index = {ignore_index})")
+
+
+def sample_weight_error(sample_weight, flat, row_shape):
+    return ValueError(f"sample_weight{position(flat, row_shape)} = {sample_weight.flat[flat]} "
+                      "must not be negative or NaN")
+
+
+def wrt_error(wrt, allowed):
+    names = " or ".join(repr(name) for name in allowed)
+    return ValueError(f"wrt must be {names} for this loss, got {wrt!r}")
+
+
+def _overlaps_itself(array):
+    """Whether two elements of `array` may share memory (exact for anything but exotic as_strided views)."""
+    if array.size == 0:
+        return False
+    reach = array.itemsize
+    for stride, n in sorted((abs(s), n) for s, n in zip(array.strides, array.shape) if n > 1):
+        if stride < reach:
+            return True
+        reach += stride * (n - 1)
+    return False
+
+
+def _share_memory(a, b):
+    if not np.may_share_memory(a, b):
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=10_000)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def output(out, name, shape, dtype, others):
+    """Checks an array that results are to be written to; it must not overlap any of `others`."""
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise ValueError(f"{name} must be a NumPy array, got {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"{name} has shape {out.shape}, but the result has shape {shape}")
+    if out.dtype.newbyteorder("=") != dtype:
+        raise ValueError(f"{name} has dtype {out.dtype}, but the result has dtype {dtype}")
+    if not out.flags.writeable:
+        raise ValueError(f"{name} is read-only")
+    if _overlaps_itself(out):
+        raise ValueError(f"{name} overlaps itself: some of its elements share memory")
+    for other in others:
+        if other is not None and _share_memory(out, other):
+            raise ValueError(f"{name} overlaps another argument in memory "
+                             "(only the input itself may be given, for an in-place gradient)")
+    return out
+
+
+def _same_memory(a, b):
+    return (a.__array_interface__["data"] == b.__array_interface__["data"] and a.shape == b.shape
+            and a.strides == b.strides and a.dtype == b.dtype)
+
+
+def outputs(out, pair, input, dtype, others):
+    """The arrays for gradient and Hessian. The gradient's may be the input itself."""
+    if not pair:
+        in_place = isinstance(out, np.ndarray) and _same_memory(out, input)
+        return output(out, "out", input.shape, dtype, others if in_place else (input, *others)), None
+    if not isinstance(out, (tuple, list)) or len(out) != 2:
+        raise ValueError("out must be a pair of arrays, for gradient and Hessian")
+    grad, hess = out
+    in_place = isinstance(grad, np.ndarray) and _same_memory(grad, input)
+    grad = output(grad, "out[0]", input.shape, dtype, others if in_place else (input, *others))
+    return grad, output(hess, "out[1]", input.shape, dtype, (input, grad, *others))

@@ -1,0 +1,19 @@
+"""The compiled modules.
+
+By default OpenMP's idle threads spin for a while before they sleep. On a machine with more to do than it has cores, or
+after a pause, that makes a parallel region several milliseconds late: slower than one thread. Sleeping at once costs a
+few microseconds. The policy can only be had from the environment, and only when the OpenMP library is loaded; so it is
+set around that moment, unless the user has set one, and taken back.
+"""
+
+import os
+
+_POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+_ours = not any(name in os.environ for name in _POLICIES)
+if _ours:
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+try:
+    from . import engine
+finally:
+    if _ours:
+        del os.environ["OMP_WAIT_POLICY"]

@@ -1,0 +1,101 @@
+/* Written by tools/minimax.py; do not edit: change the script and run it again.
+ *
+ * Coefficients are in order c0, c1, ..., cn, lowest order first. The errors given are those of the formula with these
+ * rounded coefficients in exact arithmetic; the rounding of each operation comes on top. Relative errors and ULP are
+ * those of the function on the left. */
+#ifndef FASTLOSS_COEFFICIENTS_H
+#define FASTLOSS_COEFFICIENTS_H
+
+/* e^r = 1 + r + r^2 Q(r)
+ * |r| <= 1.01 ln(2)/2; degree 4; relative error 2^-28.15, 0.0464 ULP */
+#define EXP_Q_F32_DEGREE 4
+#define EXP_Q_F32 { \
+    0x1.fffffcp-2f, 0x1.55548cp-3f, 0x1.5558b8p-5f, 0x1.123e58p-7f, \
+    0x1.6a4d66p-10f }
+
+/* e^r = 1 + r + r^2 Q(r)
+ * |r| <= 1.01 ln(2)/2; degree 10; relative error 2^-63.70, 0.0005 ULP */
+#define EXP_Q_F64_DEGREE 10
+#define EXP_Q_F64 { \
+    0x1p-1, 0x1.555555555555bp-3, 0x1.555555555552ep-5, 0x1.111111110edp-7, \
+    0x1.6c16c16c27e6bp-10, 0x1.a01a01b3866e4p-13, 0x1.a01a014f61309p-16, 0x1.71ddef8f778dap-19, \
+    0x1.27e59018f2363p-22, 0x1.af6d86cba9ab6p-26, 0x1.1e67b37244401p-29 }
+
+/* log(1 + f) = f - f^2/2 + f^3 P(f)
+ * 1.01 (sqrt(1/2) - 1) <= f <= 1.01 (sqrt(2) - 1); degree 8; relative error 2^-30.15, 0.0138 ULP */
+#define LOG1P_P_F32_DEGREE 8
+#define LOG1P_P_F32 { \
+    0x1.555546p-2f, -0x1.000006p-2f, 0x1.99a59p-3f, -0x1.555d3cp-3f, \
+    0x1.232542p-3f, -0x1.fbe5a8p-4f, 0x1.e7d16ep-4f, -0x1.e02424p-4f, \
+    0x1.14aa16p-4f }
+
+/* log(1 + f) = 2 s + s^3 R(s^2), s = f / (2 + f)
+ * |s| <= 1.01 (3 - 2 sqrt(2)); degree 2; relative error 2^-30.09, 0.0143 ULP */
+#define LOG1P_R_F32_DEGREE 2
+#define LOG1P_R_F32 { \
+    0x1.55557cp-1f, 0x1.995c9ep-2f, 0x1.32225cp-2f }
+
+/* log(1 + f) = 2 s + s^3 R(s^2), s = f / (2 + f)
+ * |s| <= 1.01 (3 - 2 sqrt(2)); degree 6; relative error 2^-59.27, 0.0128 ULP */
+#define LOG1P_R_F64_DEGREE 6
+#define LOG1P_R_F64 { \
+    0x1.555555555559bp-1, 0x1.999999997cb34p-2, 0x1.24924944f3c04p-2, 0x1.c71c4f6eaadcp-3, \
+    0x1.7466cf43495b5p-3, 0x1.399279efd7201p-3, 0x1.2fa5a7555bcc3p-3 }
+
+/* e^r - 1 = r + r^2/2 + r^3 G(r)
+ * |r| <= 1.01 ln(2)/2; degree 4; relative error 2^-31.02, 0.0065 ULP */
+#define EXPM1_G_F32_DEGREE 4
+#define EXPM1_G_F32 { \
+    0x1.555554p-3f, 0x1.5554f4p-5f, 0x1.1112d2p-7f, 0x1.6d4048p-10f, \
+    0x1.9e870cp-13f }
+
+/* e^r - 1 = r + r^2/2 + r^3 G(r)
+ * |r| <= 1.01 ln(2)/2; degree 9; relative error 2^-61.51, 0.0024 ULP */
+#define EXPM1_G_F64_DEGREE 9
+#define EXPM1_G_F64 { \
+    0x1.5555555555559p-3, 0x1.5555555555549p-5, 0x1.111111110f5c2p-7, 0x1.6c16c16c1ca1fp-10, \
+    0x1.a01a01b06a433p-13, 0x1.a01a018413c22p-16, 0x1.71ddf6b05dc16p-19, 0x1.27e527ff5a54ep-22, \
+    0x1.af621948ebb63p-26, 0x1.1efbf9e177024p-29 }
+
+/* tanh(x) = x + x^3 T(x^2)
+ * |x| <= 0.625; degree 4; relative error 2^-27.72, 0.0749 ULP */
+#define TANH_T_F32_DEGREE 4
+#define TANH_T_F32 { \
+    -0x1.555532p-2f, 0x1.1106f6p-3f, -0x1.b835a4p-5f, 0x1.51f8cep-6f, \
+    -0x1.750ce2p-8f }
+
+/* tanh(x) = x + x^3 T(x^2)
+ * |x| <= 0.625; degree 11; relative error 2^-61.19, 0.0032 ULP */
+#define TANH_T_F64_DEGREE 11
+#define TANH_T_F64 { \
+    -0x1.5555555555552p-2, 0x1.1111111110c52p-3, -0x1.ba1ba1b9d195dp-5, 0x1.664f4870c2f7ap-6, \
+    -0x1.226e32cf931d5p-7, 0x1.d6d35a375ed71p-9, -0x1.7d9c3302a6b97p-10, 0x1.350b86ffec013p-11, \
+    -0x1.f113469f08c39p-13, 0x1.801b6e5468e8ep-14, -0x1.fac51f816455p-16, 0x1.9604a21e965c7p-18 }
+
+/* log(cosh(x)) = x^2/2 + x^4 C(x^2)
+ * |x| <= 0.5; degree 3; relative error 2^-28.55, 0.0419 ULP */
+#define LOGCOSH_C_F32_DEGREE 3
+#define LOGCOSH_C_F32 { \
+    -0x1.55552ap-4f, 0x1.6bfc08p-6f, -0x1.b4f0dp-8f, 0x1.d62c9ep-10f }
+
+/* log(cosh(x)) = x^2/2 + x^4 C(x^2)
+ * |x| <= 0.5; degree 9; relative error 2^-61.85, 0.0022 ULP */
+#define LOGCOSH_C_F64_DEGREE 9
+#define LOGCOSH_C_F64 { \
+    -0x1.555555555555p-4, 0x1.6c16c16c15bd4p-6, -0x1.ba1ba1b908af8p-8, 0x1.1ea5d353c3ee6p-9, \
+    -0x1.833d86c170af5p-11, 0x1.0d0949d71700dp-12, -0x1.7d64b21a0fb0dp-14, 0x1.10884e6d3ccf9p-15, \
+    -0x1.7273fceceab6cp-17, 0x1.69df6dda47f7dp-19 }
+
+/* ln(2) = hi + lo to 2^-44.05; n * hi is exact for |n| <= 256 */
+#define LN2_HI_F32 0x1.62e4p-1f
+#define LN2_LO_F32 0x1.7f7d1cp-20f
+#define LOG2E_F32 0x1.715476p0f
+#define HALF_LOG_2PI_F32 0x1.d67f1cp-1f
+
+/* ln(2) = hi + lo to 2^-102.02; n * hi is exact for |n| <= 2048 */
+#define LN2_HI_F64 0x1.62e42fefa4p-1
+#define LN2_LO_F64 -0x1.8432a1b0e2634p-43
+#define LOG2E_F64 0x1.71547652b82fep0
+#define HALF_LOG_2PI_F64 0x1.d67f1c864beb5p-1
+
+#endif

@@ -1,0 +1,70 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "parallel.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+/* A child of fork has one thread, but libgomp's book-keeping still lists the parent's team, and the next parallel
+ * region waits for it for ever. So before a fork the forking thread's team is sent home; the parent makes a new one
+ * when it next needs it. omp_pause_resource_all came with OpenMP 5 (libgomp 9): a weak reference, for older ones. */
+#if defined(_OPENMP) && !defined(_WIN32)
+#include <pthread.h>
+
+#pragma weak omp_pause_resource_all
+extern int omp_pause_resource_all(omp_pause_resource_t kind);
+
+static int pause_failed, child_is_serial;
+
+static void before_fork(void)
+{
+    pause_failed = !omp_pause_resource_all || omp_pause_resource_all(omp_pause_soft) != 0;
+}
+
+static void in_child(void)
+{
+    if (pause_failed)
+        child_is_serial = 1;
+}
+
+int fl_parallel_init(void)
+{
+    static int done;
+    int error = done ? 0 : pthread_atfork(before_fork, NULL, in_child);
+    done = 1;
+    return error;
+}
+#else
+enum { child_is_serial = 0 };
+
+int fl_parallel_init(void) { return 0; }
+#endif
+
+int fl_parallel_limit(void)
+{
+    int threads = 1;
+#ifdef _OPENMP
+    if (!child_is_serial)
+        threads = omp_get_max_threads();
+#ifdef __linux__
+    cpu_set_t set;
+    if (threads > 1 && sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < threads)
+        threads = CPU_COUNT(&set);
+#endif
+#endif
+    return threads > 1 ? threads : 1;
+}
+
+int fl_openmp_version(void)
+{
+#ifdef _OPENMP
+    return _OPENMP;
+#else
+    return 0;
+#endif
+}

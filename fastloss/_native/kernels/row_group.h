@@ -1,0 +1,188 @@
+/* Rows are handled LANES at a time: this file holds what such a group carries from its labels to its losses. How the
+ * classes of a row are walked is narrow_rows.h's and wide_rows.h's business.
+ *
+ * With t_c the weight that the target puts on class c, m the maximum and p the softmax, every loss of the family is
+ *
+ *     loss = sum_c t_c ((m - x_c) + log1p(others)),   others = sum of exp(x_c - m) over all classes but the maximum
+ *     dloss/dx_c = total p_c - t_c,                   total  = sum_c t_c
+ *
+ * and t_c = base_c + [c is the label] own, where base is what smoothing or a probability target spreads over the row.
+ * For the maximum itself the gradient is written (total - t) - total others/(1 + others): p - 1 would lose all digits
+ * of a confident row. */
+#ifndef FASTLOSS_ROW_GROUP_H
+#define FASTLOSS_ROW_GROUP_H
+
+#include "elementary.h"
+#include "views.h"
+
+enum {
+    NO_LABEL = -1, /* a row without a label: probability targets, transforms */
+    SKIPPED = -2,  /* ignored, of weight 0, or padding: not read, loss 0, gradient 0 */
+    INVALID = -3
+};
+
+typedef struct {
+    int64_t label[LANES];
+    double own[LANES];    /* what the target puts on the label, smoothing taken off */
+    double factor[LANES]; /* the row's sample weight */
+    double scale[LANES];  /* of the row's gradient */
+    /* found by the row kernels: */
+    T maximum[LANES];
+    T label_logit[LANES];
+    int64_t top[LANES]; /* the class that `others` leaves out, or -1 when several share the maximum */
+    double others[LANES];
+    double base_top[LANES], base_others[LANES]; /* base at the maximum; its sum over the other classes */
+    double base_distance[LANES];                /* sum of base_c (maximum - x_c) */
+} row_group;
+
+static void canonical_labels(const fl_rows_job *job, fl_size row, fl_size n, int64_t *labels)
+{
+    const uint64_t n_classes = (uint64_t)job->n_classes, ignore = job->ignore_bits;
+    const int has_ignore = job->has_ignore;
+    view_read_labels(&job->labels, row, n, labels);
+    for (fl_size i = 0; i < n; i++) {
+        uint64_t bits = (uint64_t)labels[i];
+        int64_t checked = bits < n_classes ? labels[i] : INVALID;
+        labels[i] = has_ignore && bits == ignore ? SKIPPED : checked;
+    }
+}
+
+static double class_weight(const fl_rows_job *job, int64_t label)
+{
+    if (!job->weight.data)
+        return 1;
+    const T *direct = view_direct(&job->weight);
+    return direct ? direct[label] : view_at(&job->weight, label);
+}
+
+static void block_bounds(const fl_rows_job *job, fl_size block, fl_size *first, fl_size *last)
+{
+    *first = block * job->block_rows;
+    *last = job->n_rows - *first < job->block_rows ? job->n_rows : *first + job->block_rows;
+}
+
+/* The first pass, over labels and sample weights only: so the normaliser is known before a gradient is written, and
+ * nothing is written if a label is wrong. */
+static void check_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *partial)
+{
+    fl_size first, last;
+    block_bounds(job, block, &first, &last);
+    *partial = (fl_rows_partial){.bad_label = -1, .bad_sample_weight = -1};
+    const int weighted = job->weight.data || job->sample_weight.data;
+    int64_t labels[CHUNK];
+    T factors[CHUNK];
+    for (fl_size row = first; row < last; row += CHUNK) {
+        fl_size n = last - row < CHUNK ? last - row : CHUNK, counted = 0, invalid = 0;
+        if (job->labels.data)
+            canonical_labels(job, row, n, labels);
+        else
+            for (fl_size i = 0; i < n; i++)
+                labels[i] = NO_LABEL;
+        for (fl_size i = 0; i < n; i++) {
+            counted += labels[i] != SKIPPED;
+            invalid += labels[i] == INVALID;
+        }
+        if (invalid && partial->bad_label < 0)
+            for (fl_size i = n - 1; i >= 0; i--)
+                partial->bad_label = labels[i] == INVALID ? row + i : partial->bad_label;
+        if (!weighted)
+            partial->weight.hi += (double)counted;
+        if (!weighted || partial->bad_label >= 0)
+            continue;
+        for (fl_size i = 0; i < n; i++)
+            factors[i] = 1;
+        if (job->sample_weight.data)
+            view_read(&job->sample_weight, row, n, factors);
+        for (fl_size i = 0; i < n; i++) {
+            if (!(factors[i] >= 0) && partial->bad_sample_weight < 0)
+                partial->bad_sample_weight = row + i;
+            if (labels[i] != SKIPPED)
+                fl_add(&partial->weight, factors[i] * (labels[i] >= 0 ? class_weight(job, labels[i]) : 1));
+        }
+    }
+}
+
+static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
+{
+    T factor[LANES], upstream[LANES];
+    if (job->labels.data)
+        canonical_labels(job, row, n, g->label);
+    else
+        for (int l = 0; l < LANES; l++)
+            g->label[l] = NO_LABEL;
+    for (int l = 0; l < LANES; l++)
+        factor[l] = upstream[l] = 1;
+    if (job->sample_weight.data)
+        view_read(&job->sample_weight, row, n, factor);
+    if (job->grad_output.data)
+        view_read(&job->grad_output, row, n, upstream);
+    for (int l = 0; l < LANES; l++) {
+        if (l >= n || factor[l] == 0)
+            g->label[l] = SKIPPED;
+        int live = g->label[l] != SKIPPED;
+        g->own[l] = g->label[l] >= 0 ? (1 - job->smoothing) * class_weight(job, g->label[l]) : 0;
+        g->factor[l] = live ? factor[l] : 0;
+        g->scale[l] = live ? job->scale * (double)factor[l] * (double)upstream[l] : 0;
+        g->maximum[l] = g->label_logit[l] = 0;
+        g->top[l] = -1;
+        g->others[l] = g->base_top[l] = g->base_others[l] = g->base_distance[l] = 0;
+    }
+}
+
+FL_INLINE double group_total(const row_group *g, int l) { return g->own[l] + (g->base_top[l] + g->base_others[l]); }
+
+/* The exact gradient and Hessian of one class; used where the loops' `total p - t` is not: at the label, whose own
+ * weight they leave out, and at the maximum. `e` is exp(x - maximum), `base` the class's share of the base. */
+static double class_gradient(const row_group *g, int l, int64_t c, double e, double base)
+{
+    double total = group_total(g, l), sum = 1 + g->others[l];
+    int is_label = c == g->label[l];
+    if (c == g->top[l]) {
+        double elsewhere = g->base_others[l] + (is_label ? 0 : g->own[l]);
+        return g->scale[l] * (elsewhere - total * (g->others[l] / sum));
+    }
+    return g->scale[l] * (total * (e / sum) - (base + (is_label ? g->own[l] : 0)));
+}
+
+static double class_hessian_at_top(const row_group *g, int l)
+{
+    double sum = 1 + g->others[l];
+    return g->scale[l] * group_total(g, l) * (g->others[l] / sum) / sum;
+}
+
+static void group_logs(const row_group *g, T *logs)
+{
+    for (int l = 0; l < LANES; l++)
+        logs[l] = (T)g->others[l];
+    for (int l = 0; l < LANES; l += WIDTH)
+        v_store(logs + l, v_log1p_nonnegative(v_load(logs + l)));
+}
+
+/* Losses of a group: into `value`, and added lane by lane to `sums`. */
+static void finish_group(const fl_rows_job *job, fl_size row, int n, const row_group *g, fl_sum sums[LANES])
+{
+    T logs[LANES], value[LANES];
+    group_logs(g, logs);
+    for (int l = 0; l < LANES; l++) {
+        double distance = (double)g->maximum[l] - (double)g->label_logit[l], loss;
+        double own = g->own[l] == 0 ? 0 : g->own[l]; /* 0 * inf counts 0 */
+        switch (job->op) {
+        case FL_LOGSUMEXP:
+            loss = (double)g->maximum[l] + (double)logs[l];
+            break;
+        case FL_NLL:
+            loss = own == 0 ? 0 : -own * (double)g->label_logit[l] * g->factor[l];
+            break;
+        default:
+            loss = g->factor[l] *
+                   ((own == 0 ? 0 : own * distance) + g->base_distance[l] + group_total(g, l) * (double)logs[l]);
+        }
+        loss = g->label[l] == SKIPPED ? 0 : loss;
+        value[l] = (T)loss;
+        fl_add(&sums[l], loss);
+    }
+    if (job->value.data)
+        view_write(&job->value, row, n, value);
+}
+
+#endif

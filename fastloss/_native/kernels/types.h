@@ -1,0 +1,88 @@
+/* What Python hands to the kernels: views of arrays, and one job for each family of losses.
+ *
+ * Nothing here depends on the instruction set or on the working type; the .pxd files mirror it. */
+#ifndef FASTLOSS_TYPES_H
+#define FASTLOSS_TYPES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef ptrdiff_t fl_size; /* Py_ssize_t without Python.h */
+
+/* How an element lies in memory. The order is that of NumPy's promotion, the four floating kinds last:
+ * only they can be written. */
+enum fl_kind {
+    FL_BOOL, FL_I8, FL_U8, FL_I16, FL_U16, FL_I32, FL_U32, FL_I64, FL_U64,
+    FL_F16, FL_BF16, FL_F32, FL_F64
+};
+
+/* NPY_MAXDIMS of NumPy 2 is 64. */
+enum { FL_MAX_DIMS = 64 };
+
+/* An array as a flat sequence in C order. Dimensions that can be merged have been merged, so that a contiguous array
+ * has one; a broadcast one has stride 0. ndim == 0 means a single element. */
+typedef struct {
+    char *data; /* NULL: this argument was not given */
+    int kind;
+    int swapped; /* the other byte order */
+    int ndim;
+    fl_size shape[FL_MAX_DIMS];
+    fl_size strides[FL_MAX_DIMS]; /* in bytes */
+} fl_view;
+
+/* A sum in twice the precision of double: hi + lo. */
+typedef struct {
+    double hi, lo;
+} fl_sum;
+
+/* Knuth's TwoSum: what the addition to hi loses is kept in lo, whichever of the two is larger. */
+static inline void fl_add(fl_sum *total, double x)
+{
+    double sum = total->hi + x;
+    double part = sum - total->hi;
+    total->lo += (total->hi - (sum - part)) + (x - part);
+    total->hi = sum;
+}
+
+enum fl_rows_op { FL_CROSS_ENTROPY, FL_NLL, FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP };
+
+/* One call of the softmax family. The class axis is last in every view that has one; "row" is everything else. */
+typedef struct {
+    int op;
+    fl_size n_rows, n_classes, block_rows, n_blocks;
+
+    fl_view input;         /* rows x classes */
+    fl_view labels;        /* rows, integers; or ... */
+    fl_view target;        /* rows x classes, probabilities */
+    fl_view weight;        /* classes */
+    fl_view sample_weight; /* rows */
+    fl_view grad_output;   /* rows */
+    fl_view value;         /* rows, written */
+    fl_view grad, hess;    /* rows x classes, written */
+
+    int has_ignore;         /* the label dtype can hold ignore_index */
+    uint64_t ignore_bits;   /* its 64-bit pattern, sign-extended */
+    double smoothing;
+    double scale;           /* of every gradient: upstream gradient over normaliser */
+    int want_sum;           /* add the losses up in the block's partial */
+} fl_rows_job;
+
+/* What one block of rows found. */
+typedef struct {
+    fl_sum loss;
+    fl_sum weight;            /* of the rows that count */
+    fl_size bad_label;        /* first row whose label is out of range, or -1 */
+    fl_size bad_sample_weight; /* first row whose sample weight is negative or NaN, or -1 */
+} fl_rows_partial;
+
+typedef void (*fl_rows_kernel)(const fl_rows_job *job, fl_size block, fl_rows_partial *partial);
+
+/* Everything compiled for one instruction set and one working type. */
+typedef struct {
+    const char *isa;
+    fl_rows_kernel check_rows; /* validates labels and sample weights, sums the weights; writes nothing else */
+    fl_rows_kernel run_rows;
+    fl_size (*first_negative)(const fl_view *view, fl_size n); /* first of n entries that is negative or NaN, or -1 */
+} fl_kernels;
+
+#endif

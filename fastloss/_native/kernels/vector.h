@@ -1,0 +1,206 @@
+/* The lanes: one native vector `vf` of the working type T, and the few operations GNU vectors lack.
+ *
+ * Arithmetic is written with the ordinary operators, which gcc and clang define on the intrinsic types. Only fused
+ * multiply-add, comparisons with selection, and the search for an equal lane need a spelling per instruction set.
+ * (Plain arrays with short loops cost up to 25 % on gcc 12; 64-byte GNU vectors on AVX2 go through memory there.)
+ *
+ * A "unit" is 64 bytes on every instruction set: LANES elements, UNIT native vectors. Sums are kept per lane of a unit,
+ * so their order does not depend on the native width. */
+#ifndef FASTLOSS_VECTOR_H
+#define FASTLOSS_VECTOR_H
+
+#include <math.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define FL_INLINE static inline __attribute__((always_inline, unused))
+#define FL_UNROLL _Pragma("GCC unroll 16")
+#else
+#define FL_INLINE static inline
+#define FL_UNROLL
+#endif
+
+#if FL_DOUBLE
+typedef double T;
+typedef int64_t fl_bits;
+#define PICK(f32, f64) f64
+#else
+typedef float T;
+typedef int32_t fl_bits;
+#define PICK(f32, f64) f32
+#endif
+
+#if FL_AVX512
+#define VECTOR_BYTES 64
+#define INTRINSIC(name) PICK(_mm512_##name##_ps, _mm512_##name##_pd)
+typedef PICK(__m512, __m512d) vf;
+#elif FL_AVX2
+#define VECTOR_BYTES 32
+#define INTRINSIC(name) PICK(_mm256_##name##_ps, _mm256_##name##_pd)
+typedef PICK(__m256, __m256d) vf;
+#elif FL_SSE2
+#define VECTOR_BYTES 16
+#define INTRINSIC(name) PICK(_mm_##name##_ps, _mm_##name##_pd)
+typedef PICK(__m128, __m128d) vf;
+#elif FL_NEON
+#define VECTOR_BYTES 16
+typedef PICK(float32x4_t, float64x2_t) vf;
+#else /* one element: any compiler, any machine */
+#define VECTOR_BYTES ((int)sizeof(T))
+typedef T vf;
+#endif
+
+#if FL_AVX512 || FL_AVX2 || FL_SSE2 || FL_NEON
+typedef fl_bits vi __attribute__((vector_size(VECTOR_BYTES)));
+FL_INLINE vi v_bits(vf x) { return (vi)x; }
+FL_INLINE vf v_from_bits(vi x) { return (vf)x; }
+#if FL_NEON
+FL_INLINE vf v_set(T x) { return PICK(vdupq_n_f32, vdupq_n_f64)(x); }
+#else
+FL_INLINE vf v_set(T x) { return INTRINSIC(set1)(x); }
+#endif
+#else
+typedef fl_bits vi;
+FL_INLINE vi v_bits(vf x)
+{
+    vi b;
+    memcpy(&b, &x, sizeof b);
+    return b;
+}
+FL_INLINE vf v_from_bits(vi b)
+{
+    vf x;
+    memcpy(&x, &b, sizeof x);
+    return x;
+}
+FL_INLINE vf v_set(T x) { return x; }
+#endif
+
+enum {
+    WIDTH = VECTOR_BYTES / (int)sizeof(T), /* elements in a native vector */
+    LANES = 64 / (int)sizeof(T),           /* elements in a unit */
+    UNIT = LANES / WIDTH                   /* native vectors in a unit */
+};
+
+FL_INLINE vf v_load(const T *p)
+{
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+FL_INLINE void v_store(T *p, vf v) { memcpy(p, &v, sizeof v); }
+
+/* v_fma(a, b, c)              a b + c, rounded once where the machine can
+ * v_max(a, b)                 a > b ? a : b, so a NaN in a is passed over
+ * v_where_lt(a, b, yes, no)   a < b ? yes : no, so NaN selects `no`
+ * v_where_eq(a, b, yes, no)   a == b ? yes : no
+ * v_find(a, b)                the first lane in which a == b, or -1 */
+#if FL_AVX512
+FL_INLINE vf v_fma(vf a, vf b, vf c) { return INTRINSIC(fmadd)(a, b, c); }
+FL_INLINE vf v_max(vf a, vf b) { return INTRINSIC(max)(a, b); }
+FL_INLINE vf v_where_lt(vf a, vf b, vf yes, vf no)
+{
+    return INTRINSIC(mask_blend)(PICK(_mm512_cmp_ps_mask, _mm512_cmp_pd_mask)(a, b, _CMP_LT_OQ), no, yes);
+}
+FL_INLINE vf v_where_eq(vf a, vf b, vf yes, vf no)
+{
+    return INTRINSIC(mask_blend)(PICK(_mm512_cmp_ps_mask, _mm512_cmp_pd_mask)(a, b, _CMP_EQ_OQ), no, yes);
+}
+FL_INLINE int v_find(vf a, vf b)
+{
+    unsigned found = PICK(_mm512_cmp_ps_mask, _mm512_cmp_pd_mask)(a, b, _CMP_EQ_OQ);
+    return found ? __builtin_ctz(found) : -1;
+}
+#elif FL_AVX2
+FL_INLINE vf v_fma(vf a, vf b, vf c) { return INTRINSIC(fmadd)(a, b, c); }
+FL_INLINE vf v_max(vf a, vf b) { return INTRINSIC(max)(a, b); }
+FL_INLINE vf v_where_lt(vf a, vf b, vf yes, vf no)
+{
+    return INTRINSIC(blendv)(no, yes, INTRINSIC(cmp)(a, b, _CMP_LT_OQ));
+}
+FL_INLINE vf v_where_eq(vf a, vf b, vf yes, vf no)
+{
+    return INTRINSIC(blendv)(no, yes, INTRINSIC(cmp)(a, b, _CMP_EQ_OQ));
+}
+FL_INLINE int v_find(vf a, vf b)
+{
+    unsigned found = (unsigned)INTRINSIC(movemask)(INTRINSIC(cmp)(a, b, _CMP_EQ_OQ));
+    return found ? __builtin_ctz(found) : -1;
+}
+#elif FL_SSE2
+/* No fused multiply-add: this is why the baseline's bits differ. */
+FL_INLINE vf v_fma(vf a, vf b, vf c) { return a * b + c; }
+FL_INLINE vf v_max(vf a, vf b) { return INTRINSIC(max)(a, b); }
+FL_INLINE vf v_select(vf mask, vf yes, vf no)
+{
+    return INTRINSIC(or)(INTRINSIC(and)(mask, yes), INTRINSIC(andnot)(mask, no));
+}
+FL_INLINE vf v_where_lt(vf a, vf b, vf yes, vf no) { return v_select(INTRINSIC(cmplt)(a, b), yes, no); }
+FL_INLINE vf v_where_eq(vf a, vf b, vf yes, vf no) { return v_select(INTRINSIC(cmpeq)(a, b), yes, no); }
+FL_INLINE int v_find(vf a, vf b)
+{
+    unsigned found = (unsigned)INTRINSIC(movemask)(INTRINSIC(cmpeq)(a, b));
+    return found ? __builtin_ctz(found) : -1;
+}
+#elif FL_NEON
+FL_INLINE vf v_fma(vf a, vf b, vf c) { return PICK(vfmaq_f32, vfmaq_f64)(c, a, b); }
+FL_INLINE vf v_where_lt(vf a, vf b, vf yes, vf no)
+{
+    return PICK(vbslq_f32, vbslq_f64)(PICK(vcltq_f32, vcltq_f64)(a, b), yes, no);
+}
+FL_INLINE vf v_where_eq(vf a, vf b, vf yes, vf no)
+{
+    return PICK(vbslq_f32, vbslq_f64)(PICK(vceqq_f32, vceqq_f64)(a, b), yes, no);
+}
+/* Not vmaxq: it propagates NaN and orders the zeros, x86 does neither. */
+FL_INLINE vf v_max(vf a, vf b) { return v_where_lt(b, a, a, b); }
+FL_INLINE int v_find(vf a, vf b)
+{
+    for (int i = 0; i < WIDTH; i++)
+        if (a[i] == b[i])
+            return i;
+    return -1;
+}
+#else
+FL_INLINE vf v_fma(vf a, vf b, vf c) { return a * b + c; }
+FL_INLINE vf v_max(vf a, vf b) { return a > b ? a : b; }
+FL_INLINE vf v_where_lt(vf a, vf b, vf yes, vf no) { return a < b ? yes : no; }
+FL_INLINE vf v_where_eq(vf a, vf b, vf yes, vf no) { return a == b ? yes : no; }
+FL_INLINE int v_find(vf a, vf b) { return a == b ? 0 : -1; }
+#endif
+
+/* Clears the sign bit; NaN stays NaN. */
+FL_INLINE vf v_abs(vf x)
+{
+    return v_from_bits(v_bits(x) & PICK(INT32_MAX, INT64_MAX));
+}
+
+/* *sum + x; the rounding error goes into *error, exactly (Knuth's TwoSum: no order of size assumed). */
+FL_INLINE void v_two_sum(vf *sum, vf *error, vf x)
+{
+    vf s = *sum + x;
+    vf part = s - *sum;
+    *error = *error + ((*sum - (s - part)) + (x - part));
+    *sum = s;
+}
+
+/* Adds up the lanes of a unit, pairwise and in one fixed order. */
+FL_INLINE fl_sum sum_lanes(const vf sum[UNIT], const vf error[UNIT])
+{
+    T s[LANES], e[LANES];
+    for (int k = 0; k < UNIT; k++) {
+        v_store(s + k * WIDTH, sum[k]);
+        v_store(e + k * WIDTH, error[k]);
+    }
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) {
+            T total = s[i] + s[i + half];
+            T part = total - s[i];
+            e[i] = (e[i] + e[i + half]) + ((s[i] - (total - part)) + (s[i + half] - part));
+            s[i] = total;
+        }
+    return (fl_sum){s[0], e[0]};
+}
+
+#endif

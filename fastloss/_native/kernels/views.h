@@ -1,0 +1,265 @@
+/* Reading and writing stretches of an array of any kind, strides, byte order and alignment, in the working type T.
+ *
+ * Kernels that meet a contiguous array of T use its memory as it is (view_direct). Everything else passes through
+ * CHUNK elements of scratch on the stack, so no input ever costs a copy of itself. */
+#ifndef FASTLOSS_VIEWS_H
+#define FASTLOSS_VIEWS_H
+
+#include "types.h"
+#include "vector.h"
+
+/* A multiple of every strip of the row kernels: a row cut into chunks is added up in the same order as a whole one. */
+enum { CHUNK = 512, WORKING_KIND = PICK(FL_F32, FL_F64) };
+
+/* One element's bits to its value. Written with selections only, so that the loops vectorise. */
+FL_INLINE T value_of_bool(uint8_t b) { return (T)(b != 0); }
+FL_INLINE T value_of_i8(uint8_t b) { return (T)(int8_t)b; }
+FL_INLINE T value_of_u8(uint8_t b) { return (T)b; }
+FL_INLINE T value_of_i16(uint16_t b) { return (T)(int16_t)b; }
+FL_INLINE T value_of_u16(uint16_t b) { return (T)b; }
+FL_INLINE T value_of_i32(uint32_t b) { return (T)(int32_t)b; }
+FL_INLINE T value_of_u32(uint32_t b) { return (T)b; }
+FL_INLINE T value_of_i64(uint64_t b) { return (T)(int64_t)b; }
+FL_INLINE T value_of_u64(uint64_t b) { return (T)b; }
+
+/* A label's bits, sign-extended; uint64 stays as it is and is told apart by comparing as unsigned. */
+FL_INLINE int64_t label_of_bool(uint8_t b) { return b != 0; }
+FL_INLINE int64_t label_of_i8(uint8_t b) { return (int8_t)b; }
+FL_INLINE int64_t label_of_u8(uint8_t b) { return b; }
+FL_INLINE int64_t label_of_i16(uint16_t b) { return (int16_t)b; }
+FL_INLINE int64_t label_of_u16(uint16_t b) { return b; }
+FL_INLINE int64_t label_of_i32(uint32_t b) { return (int32_t)b; }
+FL_INLINE int64_t label_of_u32(uint32_t b) { return b; }
+FL_INLINE int64_t label_of_i64(uint64_t b) { return (int64_t)b; }
+FL_INLINE int64_t label_of_u64(uint64_t b) { return (int64_t)b; }
+
+FL_INLINE float float_from_bits(uint32_t b)
+{
+    float f;
+    memcpy(&f, &b, sizeof f);
+    return f;
+}
+
+FL_INLINE uint32_t bits_of_float(float f)
+{
+    uint32_t b;
+    memcpy(&b, &f, sizeof b);
+    return b;
+}
+
+FL_INLINE T value_of_f16(uint16_t b)
+{
+    uint32_t magnitude = b & 0x7fffu, sign = (uint32_t)(b & 0x8000u) << 16;
+    /* Subnormals by conversion from integer: as float bits they would be subnormal too, and another library may have
+     * told the processor to take those for 0. */
+    uint32_t subnormal = bits_of_float((float)(int32_t)magnitude * 0x1p-24f);
+    uint32_t normal = (magnitude << 13) + ((127u - 15u) << 23);
+    uint32_t special = (magnitude << 13) | 0x7f800000u;
+    uint32_t finite = magnitude < 0x400u ? subnormal : normal;
+    return (T)float_from_bits((magnitude < 0x7c00u ? finite : special) | sign);
+}
+
+FL_INLINE T value_of_bf16(uint16_t b) { return (T)float_from_bits((uint32_t)b << 16); }
+FL_INLINE T value_of_f32(uint32_t b) { return (T)float_from_bits(b); }
+FL_INLINE T value_of_f64(uint64_t b)
+{
+    double d;
+    memcpy(&d, &b, sizeof d);
+    return (T)d;
+}
+
+/* A value to one element's bits, rounded to nearest, ties to even. */
+FL_INLINE uint16_t f16_of_value(T value)
+{
+    float f = (float)value;
+    uint32_t bits = bits_of_float(f), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+    uint32_t normal = (magnitude + 0xfffu + (magnitude >> 13 & 1u) - ((127u - 15u) << 23)) >> 13;
+    /* Below 2^-14: adding 0.5 leaves the rounded multiple of 2^-24 in the low bits. */
+    uint32_t subnormal = bits_of_float(float_from_bits(magnitude) + 0.5f) - 0x3f000000u;
+    uint32_t finite = magnitude < 0x38800000u ? subnormal : normal;
+    uint32_t bounded = magnitude < 0x47800000u ? finite : 0x7c00u;
+    return (uint16_t)(sign | (magnitude > 0x7f800000u ? 0x7e00u : bounded));
+}
+
+FL_INLINE uint16_t bf16_of_value(T value)
+{
+    uint32_t bits = bits_of_float((float)value);
+    uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded);
+}
+
+FL_INLINE uint32_t f32_of_value(T value) { return bits_of_float((float)value); }
+FL_INLINE uint64_t f64_of_value(T value)
+{
+    double d = (double)value;
+    uint64_t b;
+    memcpy(&b, &d, sizeof b);
+    return b;
+}
+
+FL_INLINE uint8_t swapped8(uint8_t b) { return b; }
+FL_INLINE uint16_t swapped16(uint16_t b) { return (uint16_t)(b << 8 | b >> 8); }
+FL_INLINE uint32_t swapped32(uint32_t b) { return (uint32_t)swapped16((uint16_t)b) << 16 | swapped16((uint16_t)(b >> 16)); }
+FL_INLINE uint64_t swapped64(uint64_t b) { return (uint64_t)swapped32((uint32_t)b) << 32 | swapped32((uint32_t)(b >> 32)); }
+
+/* n elements, stride bytes apart; the contiguous case is spelled out because only it vectorises. */
+#define DEFINE_READ(function, value_of, out, width)                                              \
+    static void function(const char *p, fl_size stride, int swap, fl_size n, out *to)            \
+    {                                                                                            \
+        uint##width##_t b;                                                                       \
+        if (stride == (fl_size)sizeof b && !swap)                                                \
+            for (fl_size i = 0; i < n; i++) {                                                    \
+                memcpy(&b, p + i * (fl_size)sizeof b, sizeof b);                                 \
+                to[i] = value_of(b);                                                             \
+            }                                                                                    \
+        else                                                                                     \
+            for (fl_size i = 0; i < n; i++) {                                                    \
+                memcpy(&b, p + i * stride, sizeof b);                                            \
+                to[i] = value_of(swap ? swapped##width(b) : b);                                  \
+            }                                                                                    \
+    }
+
+#define DEFINE_WRITE(name, kind, width)                                                          \
+    static void write_##name(char *p, fl_size stride, int swap, fl_size n, const T *from)        \
+    {                                                                                            \
+        uint##width##_t b;                                                                       \
+        if (stride == (fl_size)sizeof b && !swap)                                                \
+            for (fl_size i = 0; i < n; i++) {                                                    \
+                b = name##_of_value(from[i]);                                                    \
+                memcpy(p + i * (fl_size)sizeof b, &b, sizeof b);                                 \
+            }                                                                                    \
+        else                                                                                     \
+            for (fl_size i = 0; i < n; i++) {                                                    \
+                b = name##_of_value(from[i]);                                                    \
+                b = swap ? swapped##width(b) : b;                                                \
+                memcpy(p + i * stride, &b, sizeof b);                                            \
+            }                                                                                    \
+    }
+
+#define INTEGER_KINDS(X)                                                                      \
+    X(bool, FL_BOOL, 8) X(i8, FL_I8, 8) X(u8, FL_U8, 8) X(i16, FL_I16, 16) X(u16, FL_U16, 16) \
+    X(i32, FL_I32, 32) X(u32, FL_U32, 32) X(i64, FL_I64, 64) X(u64, FL_U64, 64)
+#define FLOATING_KINDS(X)                                                                     \
+    X(f16, FL_F16, 16) X(bf16, FL_BF16, 16) X(f32, FL_F32, 32) X(f64, FL_F64, 64)
+
+#define DEFINE_READ_VALUE(name, kind, width) DEFINE_READ(read_##name, value_of_##name, T, width)
+#define DEFINE_READ_LABEL(name, kind, width) DEFINE_READ(label_##name, label_of_##name, int64_t, width)
+INTEGER_KINDS(DEFINE_READ_VALUE)
+FLOATING_KINDS(DEFINE_READ_VALUE)
+INTEGER_KINDS(DEFINE_READ_LABEL)
+FLOATING_KINDS(DEFINE_WRITE)
+
+/* What to do with n elements that lie evenly spaced; `buffer` is their contiguous side. */
+typedef void run_function(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer);
+
+#define CASE_READ(name, kind, width)                                \
+    case kind:                                                      \
+        read_##name(p, stride, view->swapped, n, (T *)buffer);      \
+        break;
+#define CASE_LABEL(name, kind, width)                               \
+    case kind:                                                      \
+        label_##name(p, stride, view->swapped, n, (int64_t *)buffer); \
+        break;
+#define CASE_WRITE(name, kind, width)                               \
+    case kind:                                                      \
+        write_##name(p, stride, view->swapped, n, (const T *)buffer); \
+        break;
+
+static void read_run(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer)
+{
+    switch (view->kind) {
+        INTEGER_KINDS(CASE_READ)
+        FLOATING_KINDS(CASE_READ)
+    }
+}
+
+static void label_run(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer)
+{
+    switch (view->kind) {
+        INTEGER_KINDS(CASE_LABEL)
+    }
+}
+
+static void write_run(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer)
+{
+    switch (view->kind) {
+        FLOATING_KINDS(CASE_WRITE)
+    }
+}
+
+/* Applies `run` to the stretch [start, start + n), one run along the last dimension after the other. */
+FL_INLINE void view_walk(const fl_view *view, fl_size start, fl_size n, run_function *run, char *buffer, fl_size item)
+{
+    const int last = view->ndim - 1;
+    if (last < 0) {
+        run(view, view->data, 0, n, buffer);
+        return;
+    }
+    fl_size index[FL_MAX_DIMS];
+    char *p = view->data;
+    for (int d = last; d >= 0; d--) {
+        index[d] = d > 0 ? start % view->shape[d] : start;
+        start = d > 0 ? start / view->shape[d] : 0;
+        p += index[d] * view->strides[d];
+    }
+    for (;;) {
+        fl_size left = view->shape[last] - index[last], length = left < n ? left : n;
+        run(view, p, view->strides[last], length, buffer);
+        n -= length;
+        if (n == 0)
+            return;
+        buffer += length * item;
+        index[last] += length;
+        p += length * view->strides[last];
+        for (int d = last; d > 0 && index[d] == view->shape[d]; d--) {
+            p += view->strides[d - 1] - view->shape[d] * view->strides[d];
+            index[d] = 0;
+            index[d - 1]++;
+        }
+    }
+}
+
+static void view_read(const fl_view *view, fl_size start, fl_size n, T *to)
+{
+    view_walk(view, start, n, read_run, (char *)to, sizeof(T));
+}
+
+static void view_read_labels(const fl_view *view, fl_size start, fl_size n, int64_t *to)
+{
+    view_walk(view, start, n, label_run, (char *)to, sizeof(int64_t));
+}
+
+static void view_write(const fl_view *view, fl_size start, fl_size n, T *from)
+{
+    view_walk(view, start, n, write_run, (char *)from, sizeof(T));
+}
+
+/* The view's own memory if it is contiguous, aligned and of type T; else NULL. */
+FL_INLINE T *view_direct(const fl_view *view)
+{
+    int contiguous = view->ndim == 0 || (view->ndim == 1 && view->strides[0] == (fl_size)sizeof(T));
+    int usable = contiguous && view->kind == WORKING_KIND && !view->swapped && (uintptr_t)view->data % sizeof(T) == 0;
+    return usable ? (T *)view->data : NULL;
+}
+
+FL_INLINE T view_at(const fl_view *view, fl_size i)
+{
+    T value;
+    view_read(view, i, 1, &value);
+    return value;
+}
+
+static fl_size first_negative(const fl_view *view, fl_size n)
+{
+    T values[CHUNK];
+    for (fl_size start = 0; start < n; start += CHUNK) {
+        fl_size count = n - start < CHUNK ? n - start : CHUNK;
+        view_read(view, start, count, values);
+        for (fl_size i = 0; i < count; i++)
+            if (!(values[i] >= 0))
+                return start + i;
+    }
+    return -1;
+}
+
+#endif

@@ -1,0 +1,338 @@
+"""The softmax family: from checked arguments to results.
+
+`run_loss` and `run_transform` are called by the public functions. The common case, NumPy arrays that need no conversion,
+is checked here; everything rarer, and every error text, is _check.py's.
+"""
+
+from cython.parallel cimport prange
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport calloc, free
+
+import numpy
+
+cimport numpy as cnp
+from cpython.ref cimport Py_INCREF
+
+from .engine cimport *
+
+from .. import _check, _threads
+
+cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, cnp.dtype descr, int subok)
+
+# What a call asks for.
+VALUE = 1
+GRAD = 2
+HESS = 4
+
+CROSS_ENTROPY = FL_CROSS_ENTROPY
+NLL = FL_NLL
+SOFTMAX = FL_SOFTMAX
+LOG_SOFTMAX = FL_LOG_SOFTMAX
+LOGSUMEXP = FL_LOGSUMEXP
+
+cdef enum:
+    MEAN, SUM, NONE, BATCHMEAN
+
+cdef dict REDUCTIONS = {"mean": MEAN, "sum": SUM, "none": NONE, "batchmean": BATCHMEAN}
+
+# A block is the unit of scheduling and of summation: about 16,384 elements, some ten microseconds of work, so that
+# dynamic scheduling can even out a busy core. It depends on the shape only. Beyond MAX_BLOCKS the blocks grow instead,
+# to bound the table of partial sums.
+cdef enum:
+    BLOCK_ELEMENTS = 16384
+    BLOCK_ROWS_MULTIPLE = 16
+    MAX_BLOCKS = 8192
+    # Below this many blocks a parallel region costs more than it saves; below two the GIL is not released either.
+    PARALLEL_BLOCKS = 4
+
+
+cdef void set_blocks(fl_rows_job *job) noexcept:
+    cdef Py_ssize_t rows = 1
+    if job.n_classes < BLOCK_ELEMENTS:
+        rows = BLOCK_ELEMENTS // max(job.n_classes, 1)
+    if job.n_rows > rows * MAX_BLOCKS:
+        rows = (job.n_rows - 1) // MAX_BLOCKS + 1
+    if rows > 1:
+        rows = (rows - 1) // BLOCK_ROWS_MULTIPLE * BLOCK_ROWS_MULTIPLE + BLOCK_ROWS_MULTIPLE
+    job.block_rows = rows
+    job.n_blocks = (job.n_rows - 1) // rows + 1 if job.n_rows else 0
+
+
+cdef void run_blocks(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial *partials,
+                     int n_threads) noexcept nogil:
+    cdef Py_ssize_t b
+    if n_threads == 1:
+        for b in range(job.n_blocks):
+            kernel(job, b, &partials[b])
+    else:
+        for b in prange(job.n_blocks, schedule="dynamic", num_threads=n_threads):
+            kernel(job, b, &partials[b])
+
+
+cdef int threads_for(const fl_rows_job *job, n_threads) except -1:
+    if n_threads is not None:
+        n_threads = _threads.checked(n_threads)
+    if job.n_blocks < PARALLEL_BLOCKS:
+        return 1
+    return min(_threads.current() if n_threads is None else n_threads, job.n_blocks)
+
+
+cdef void launch(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial *partials, int n_threads) noexcept:
+    if job.n_blocks < 2:
+        run_blocks(kernel, job, partials, 1)
+    else:
+        with nogil:
+            run_blocks(kernel, job, partials, n_threads)
+
+
+cdef object readable(str name, array):
+    """`array` as a NumPy array that the kernels can read: itself, unless it is none or of another kind."""
+    if cnp.PyArray_CheckExact(array) and kind_of(array) >= 0:
+        return array
+    return _check.real_array(name, array)
+
+
+cdef object take_input(fl_rows_job *job, int op, str name, array, axis, int *class_axis):
+    """Reads the input's shape into `job`; returns the array and the rows' shape."""
+    cdef Py_ssize_t n
+    array = readable(name, array)
+    class_axis[0] = _check.axis(axis, array.ndim, name)
+    shape = array.shape
+    row_shape = shape[:class_axis[0]] + shape[class_axis[0] + 1:]
+    job.op = op
+    job.n_classes = shape[class_axis[0]]
+    job.n_rows = 1
+    for n in row_shape:
+        job.n_rows *= n
+    set_blocks(job)
+    job.labels.data = job.target.data = job.weight.data = job.sample_weight.data = NULL
+    job.grad_output.data = job.value.data = job.grad.data = job.hess.data = NULL
+    job.has_ignore = job.want_sum = 0
+    job.smoothing = 0
+    job.scale = 1
+    fill_view(&job.input, array, class_axis[0])
+    return array, row_shape
+
+
+cdef const fl_kernels *kernels_for(const fl_view *input) noexcept:
+    """Half precision is computed in float32; integers promote to float64, as in NumPy."""
+    return kernels_of(FL_F32 if FL_F16 <= input.kind <= FL_F32 else FL_F64)
+
+
+cdef object result_dtype(array, int kind):
+    """Values and gradients have the input's dtype, in the machine's byte order."""
+    if kind == FL_F32:
+        return cnp.PyArray_DescrFromType(cnp.NPY_FLOAT)
+    if kind == FL_F16 or kind == FL_BF16:
+        return array.dtype.newbyteorder("=")
+    return cnp.PyArray_DescrFromType(cnp.NPY_DOUBLE)
+
+
+cdef object new_like(array, dtype):
+    """A new array of the shape and the memory order of `array`, so that rows lie in both alike."""
+    Py_INCREF(dtype)  # NumPy takes over a reference
+    return PyArray_NewLikeArray(array, cnp.NPY_KEEPORDER, dtype, 0)
+
+
+cdef object take_target(fl_rows_job *job, target, input, tuple row_shape, ignore_index, int class_axis, int op):
+    """Labels, or probabilities where those are allowed."""
+    cdef int kind
+    target = readable("target", target)
+    kind = kind_of(target)
+    if kind >= FL_F16 and not (target.size == 0 and target.shape == row_shape):
+        if op == FL_NLL or target.shape != input.shape:
+            raise _check.target_shape_error(target, input.shape, row_shape, op == FL_CROSS_ENTROPY)
+        if ignore_index != -100:
+            raise ValueError(f"ignore_index = {ignore_index!r} has no meaning for a target of probabilities; "
+                             "give the rows to leave out sample_weight 0")
+        fill_view(&job.target, target, class_axis)
+        return target
+    if target.shape != row_shape:
+        raise _check.target_shape_error(target, input.shape, row_shape, op == FL_CROSS_ENTROPY)
+    if target.size:
+        fill_view(&job.labels, target, -1)
+    ignore_index = _check.integer("ignore_index", ignore_index)
+    low, high = _check.integer_range(target.dtype)
+    job.has_ignore = low <= ignore_index <= high
+    job.ignore_bits = ignore_index & 0xFFFFFFFFFFFFFFFF
+    return target
+
+
+cdef object take_weights(fl_rows_job *job, const fl_kernels *kernels, weight, sample_weight, tuple row_shape):
+    """Class weights and sample weights; the values of the latter are checked with the labels."""
+    cdef Py_ssize_t bad
+    if weight is not None:
+        weight = readable("weight", weight)
+        if weight.shape != (job.n_classes,):
+            raise ValueError(f"weight has shape {weight.shape}; it needs one entry for each of the "
+                             f"{job.n_classes} classes")
+        fill_view(&job.weight, weight, -1)
+        bad = kernels.first_negative(&job.weight, job.n_classes)
+        if bad >= 0:
+            raise ValueError(f"weight[{bad}] = {weight[bad]} must not be negative or NaN")
+    if sample_weight is not None:
+        sample_weight = _check.broadcast("sample_weight", readable("sample_weight", sample_weight), row_shape)
+        if job.n_rows:
+            fill_view(&job.sample_weight, sample_weight, -1)
+    return weight, sample_weight
+
+
+cdef object take_upstream(fl_rows_job *job, grad_output, int reduction, tuple row_shape):
+    """The upstream gradient: a number into job.scale, or an array of a number a row."""
+    if grad_output is None:
+        return None
+    if reduction != NONE:
+        job.scale = _check.upstream_number(grad_output)
+        return None
+    grad_output = _check.broadcast("grad_output", readable("grad_output", grad_output), row_shape)
+    if job.n_rows:
+        fill_view(&job.grad_output, grad_output, -1)
+    return grad_output
+
+
+cdef object take_outputs(fl_rows_job *job, int want, input, dtype, out, tuple others, int class_axis):
+    """Where gradient and Hessian go: `out`, checked, or new arrays."""
+    if not want & (GRAD | HESS):
+        return None, None
+    cdef bint pair = want & HESS
+    if out is None:
+        grad = new_like(input, dtype)
+        hess = new_like(input, dtype) if pair else None
+    else:
+        grad, hess = _check.outputs(out, pair, input, dtype, others)
+    fill_view(&job.grad, grad, class_axis)
+    if pair:
+        fill_view(&job.hess, hess, class_axis)
+    return grad, hess
+
+
+cdef int check_partials(const fl_rows_job *job, const fl_rows_partial *partials, target, sample_weight,
+                        ignore_index, tuple row_shape, fl_sum *total_weight) except -1:
+    """Raises what the first pass found, at its first position; adds up the weights in the order of the blocks."""
+    cdef Py_ssize_t b
+    total_weight.hi = total_weight.lo = 0
+    for b in range(job.n_blocks):
+        if partials[b].bad_label >= 0:
+            raise _check.label_error(target, partials[b].bad_label, row_shape, job.n_classes, ignore_index)
+        if partials[b].bad_sample_weight >= 0:
+            raise _check.sample_weight_error(sample_weight, partials[b].bad_sample_weight, row_shape)
+        fl_add(total_weight, partials[b].weight.hi)
+        total_weight.lo += partials[b].weight.lo
+    return 0
+
+
+cdef double denominator(int reduction, double total_weight, double normalizer, tuple row_shape) except? -1:
+    if reduction == MEAN:
+        return total_weight if normalizer == 0 else normalizer
+    if reduction == BATCHMEAN:
+        return row_shape[0] if row_shape else 1
+    return 1
+
+
+cdef double total_loss(const fl_rows_job *job, const fl_rows_partial *partials) noexcept:
+    cdef fl_sum total
+    cdef Py_ssize_t b
+    total.hi = total.lo = 0
+    for b in range(job.n_blocks):
+        fl_add(&total, partials[b].loss.hi)
+        total.lo += partials[b].loss.lo
+    # An infinite sum leaves NaN in lo.
+    return total.hi + total.lo if total.hi - total.hi == 0 else total.hi
+
+
+cdef int set_scale(fl_rows_job *job, int reduction, double divisor) noexcept:
+    """The factor of every gradient; without any weight that counts the gradient is 0, whatever the rows hold."""
+    if divisor == 0 and reduction == MEAN:
+        return 0
+    job.scale = job.scale / divisor
+    return 1
+
+
+cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int reduction, double normalizer,
+                 object target, object sample_weight, object ignore_index, tuple row_shape, list arrays,
+                 double *value) except -1:
+    """The two passes. `arrays` are those to fill with 0 if there is nothing to differentiate."""
+    cdef fl_sum total_weight
+    cdef double divisor
+    cdef fl_rows_partial *partials = <fl_rows_partial *>calloc(max(job.n_blocks, 1), sizeof(fl_rows_partial))
+    if partials == NULL:
+        raise MemoryError
+    try:
+        launch(kernels.check_rows, job, partials, threads)
+        check_partials(job, partials, target, sample_weight, ignore_index, row_shape, &total_weight)
+        divisor = denominator(reduction, total_weight.hi + total_weight.lo, normalizer, row_shape)
+        if not set_scale(job, reduction, divisor):
+            for array in arrays:
+                array.fill(0)
+            job.grad.data = job.hess.data = NULL
+        if job.want_sum or job.value.data or job.grad.data:
+            launch(kernels.run_rows, job, partials, threads)
+        value[0] = total_loss(job, partials) / divisor
+    finally:
+        free(partials)
+    return 0
+
+
+def run_loss(int want, out, grad_output, wrt, int op, input, target, weight, ignore_index, reduction,
+             label_smoothing, sample_weight, axis, normalizer, n_threads):
+    """cross_entropy and nll_loss: any of value, gradient and Hessian (`want`, a sum of the constants above)."""
+    cdef fl_rows_job job
+    cdef const fl_kernels *kernels
+    cdef int class_axis, threads, how = _check.reduction(reduction, REDUCTIONS)
+    cdef double value = 0, replaced = _check.normalizer(normalizer, reduction)
+    if wrt != "input":
+        raise _check.wrt_error(wrt, ("input",))
+    input, row_shape = take_input(&job, op, "input", input, axis, &class_axis)
+    if job.n_classes == 0 and job.n_rows:
+        raise ValueError(f"input has shape {input.shape}: no classes on axis {axis}")
+    kernels = kernels_for(&job.input)
+    dtype = result_dtype(input, job.input.kind)
+    job.smoothing = _check.fraction("label_smoothing", label_smoothing)
+    target = take_target(&job, target, input, row_shape, ignore_index, class_axis, op)
+    weight, sample_weight = take_weights(&job, kernels, weight, sample_weight, row_shape)
+    grad_output = take_upstream(&job, grad_output, how, row_shape)
+    threads = threads_for(&job, n_threads)
+    grad, hess = take_outputs(&job, want, input, dtype, out, (target, weight, sample_weight, grad_output), class_axis)
+    values = None
+    if want & VALUE and how == NONE:
+        values = numpy.empty(row_shape, dtype)
+        fill_view(&job.value, values, -1)
+    job.want_sum = want & VALUE and how != NONE
+    execute(&job, kernels, threads, how, replaced, target, sample_weight, ignore_index, row_shape,
+            [array for array in (grad, hess) if array is not None], &value)
+    results = tuple([result for result in (
+        (value if how != NONE else values) if want & VALUE else None,
+        grad if want & GRAD else None,
+        hess) if result is not None])
+    return results if len(results) > 1 else results[0]
+
+
+def run_transform(int op, input, axis, keepdims, out, n_threads):
+    """softmax, log_softmax and logsumexp."""
+    cdef fl_rows_job job
+    cdef int class_axis, threads
+    cdef fl_rows_partial *partials
+    input, row_shape = take_input(&job, op, "input", input, axis, &class_axis)
+    dtype = result_dtype(input, job.input.kind)
+    threads = threads_for(&job, n_threads)
+    if op == FL_LOGSUMEXP:
+        shape = input.shape[:class_axis] + (1,) + input.shape[class_axis + 1:] if keepdims else row_shape
+        result = numpy.empty(shape, dtype) if out is None else _check.output(out, "out", shape, dtype, (input,))
+        if job.n_classes == 0:
+            result.fill(-numpy.inf)
+            job.n_blocks = 0
+        fill_view(&job.value, result, -1)
+    else:
+        result = new_like(input, dtype) if out is None else _check.outputs(out, False, input, dtype, ())[0]
+        if job.n_classes == 0:
+            job.n_blocks = 0
+        fill_view(&job.grad, result, class_axis)
+    partials = <fl_rows_partial *>calloc(max(job.n_blocks, 1), sizeof(fl_rows_partial))
+    if partials == NULL:
+        raise MemoryError
+    launch(kernels_for(&job.input).run_rows, &job, partials, threads)
+    free(partials)
+    return result

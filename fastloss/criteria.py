@@ -1,0 +1,121 @@
+"""Configured losses: a loss function together with its options, to be used often."""
+
+import inspect
+
+import numpy as np
+
+from . import classification
+
+
+class Criterion:
+    """A loss with its options set once: ``CrossEntropyLoss(label_smoothing=0.1)(logits, labels)``.
+
+    Calling it gives the value; ``value_and_grad``, ``grad`` and ``grad_and_hess`` give the derivatives. Further
+    options of the function, ``sample_weight`` say, may be given with each call, and override the configured ones.
+    Criteria compare by their options and can be pickled.
+    """
+
+    function = None
+    positional = ()  # options that may be given by position, as PyTorch's classes allow
+
+    def __init__(self, *args, **options):
+        if len(args) > len(self.positional):
+            raise TypeError(f"{type(self).__name__} takes {len(self.positional)} positional options, got {len(args)}")
+        for name, value in zip(self.positional, args):
+            if name in options:
+                raise TypeError(f"{type(self).__name__} got {name!r} twice")
+            options[name] = value
+        parameters = inspect.signature(self.function).parameters.values()
+        allowed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        for name in options:
+            if name not in allowed:
+                raise TypeError(f"{type(self).__name__} has no option {name!r}; it has " + ", ".join(allowed))
+        self.options = options
+
+    def __call__(self, *args, **options):
+        return self.function(*args, **{**self.options, **options})
+
+    def value_and_grad(self, *args, **options):
+        """Value and gradient, in one pass."""
+        return self.function.value_and_grad(*args, **{**self.options, **options})
+
+    def grad(self, *args, **options):
+        """The gradient alone."""
+        return self.function.grad(*args, **{**self.options, **options})
+
+    def grad_and_hess(self, *args, **options):
+        """Gradient and diagonal of the Hessian, in one pass."""
+        return self.function.grad_and_hess(*args, **{**self.options, **options})
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.options.items())})"
+
+    def __eq__(self, other):
+        if type(self) is not type(other):
+            return NotImplemented
+        if self.options.keys() != other.options.keys():
+            return False
+        return all(_same_option(value, other.options[name]) for name, value in self.options.items())
+
+    __hash__ = None  # options may be arrays
+
+
+def _same_option(a, b):
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return type(a) is type(b) and a.dtype == b.dtype and np.array_equal(a, b)
+    return type(a) is type(b) and bool(a == b)
+
+
+class CrossEntropyLoss(Criterion):
+    """`cross_entropy` with its options set once.
+
+    Parameters
+    ----------
+    weight : array_like, optional
+        As for `cross_entropy`; may be given by position, as in PyTorch.
+    **options
+        Any other option of `cross_entropy`.
+
+    Raises
+    ------
+    TypeError
+        An option that `cross_entropy` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> criterion = fl.CrossEntropyLoss(label_smoothing=0.1)
+    >>> criterion
+    CrossEntropyLoss(label_smoothing=0.1)
+    >>> round(criterion([[2.0, 1.0, -1.0]], [0]), 6)
+    0.482863
+    """
+
+    function = classification.cross_entropy
+    positional = ("weight",)
+
+
+class NLLLoss(Criterion):
+    """`nll_loss` with its options set once.
+
+    Parameters
+    ----------
+    weight : array_like, optional
+        As for `nll_loss`; may be given by position, as in PyTorch.
+    **options
+        Any other option of `nll_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `nll_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.NLLLoss(reduction="sum")([[-0.5, -1.5]], [1])
+    1.5
+    """
+
+    function = classification.nll_loss
+    positional = ("weight",)
