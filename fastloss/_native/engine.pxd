@@ -21,6 +21,7 @@ cdef extern from "kernels/types.h" nogil:
         double hi
         double lo
     void fl_add(fl_sum *total, double x)
+    double fl_total(fl_sum sum)
     ctypedef struct fl_rows_job:
         int op
         Py_ssize_t n_rows, n_classes, block_rows, n_blocks

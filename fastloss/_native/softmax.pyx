@@ -239,8 +239,7 @@ cdef double total_loss(const fl_rows_job *job, const fl_rows_partial *partials) 
     for b in range(job.n_blocks):
         fl_add(&total, partials[b].loss.hi)
         total.lo += partials[b].loss.lo
-    # An infinite sum leaves NaN in lo.
-    return total.hi + total.lo if total.hi - total.hi == 0 else total.hi
+    return fl_total(total)
 
 
 cdef int set_scale(fl_rows_job *job, int reduction, double divisor) noexcept:
@@ -263,7 +262,7 @@ cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int r
     try:
         launch(kernels.check_rows, job, partials, threads)
         check_partials(job, partials, target, sample_weight, ignore_index, row_shape, &total_weight)
-        divisor = denominator(reduction, total_weight.hi + total_weight.lo, normalizer, row_shape)
+        divisor = denominator(reduction, fl_total(total_weight), normalizer, row_shape)
         if not set_scale(job, reduction, divisor):
             for array in arrays:
                 array.fill(0)

@@ -128,8 +128,8 @@ FL_INLINE void narrow_lanes(T *x, const T *base, fl_size n_classes, int keep, in
         g->others[l] = ((double)column[1][i] + (tied ? (double)column[3][i] - 1 : 0)) + (double)column[2][i];
         g->top[l] = tied ? -1 : (int64_t)column[4][i];
         g->base_top[l] = base_top[i];
-        g->base_others[l] = (double)column[5][i] + (double)column[6][i];
-        g->base_distance[l] = (double)column[7][i] + (double)column[8][i];
+        g->base_others[l] = fl_total((fl_sum){column[5][i], column[6][i]});
+        g->base_distance[l] = fl_total((fl_sum){column[7][i], column[8][i]});
     }
 }
 

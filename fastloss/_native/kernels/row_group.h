@@ -7,7 +7,7 @@
  *     dloss/dx_c = total p_c - t_c,                   total  = sum_c t_c
  *
  * and t_c = base_c + [c is the label] own, where base is what smoothing or a probability target spreads over the row.
- * For the maximum itself the gradient is written (total - t) - total others/(1 + others): p - 1 would lose all digits
+ * For a maximum of p > 1/2 the gradient is written (total - t) - total others/(1 + others): p - 1 would lose all digits
  * of a confident row. */
 #ifndef FASTLOSS_ROW_GROUP_H
 #define FASTLOSS_ROW_GROUP_H
@@ -137,7 +137,7 @@ static double class_gradient(const row_group *g, int l, int64_t c, double e, dou
 {
     double total = group_total(g, l), sum = 1 + g->others[l];
     int is_label = c == g->label[l];
-    if (c == g->top[l]) {
+    if (c == g->top[l] && g->others[l] < 1) {
         double elsewhere = g->base_others[l] + (is_label ? 0 : g->own[l]);
         return g->scale[l] * (elsewhere - total * (g->others[l] / sum));
     }

@@ -44,6 +44,9 @@ static inline void fl_add(fl_sum *total, double x)
     total->hi = sum;
 }
 
+/* The sum in one number. Once it is infinite, lo holds NaN. */
+static inline double fl_total(fl_sum sum) { return sum.hi - sum.hi == 0 ? sum.hi + sum.lo : sum.hi; }
+
 enum fl_rows_op { FL_CROSS_ENTROPY, FL_NLL, FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP };
 
 /* One call of the softmax family. The class axis is last in every view that has one; "row" is everything else. */

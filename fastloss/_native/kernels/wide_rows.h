@@ -191,14 +191,12 @@ static void wide_statistics(wide_row *r, row_group *g, int keep)
         else
             exp_strips(x, n, r->split, NULL, skip, &sums);
     }
-    fl_sum others = sum_lanes(sums.sum, sums.error);
-    fl_sum base = sum_lanes(base_sums.sum, base_sums.error);
-    fl_sum distance = sum_lanes(distance_sums.sum, distance_sums.error);
     g->maximum[l] = maximum;
     g->top[l] = top;
-    g->others[l] = (others.hi + others.lo) + (double)(maximum - maximum); /* NaN if the maximum is infinite */
-    g->base_others[l] = base.hi + base.lo;
-    g->base_distance[l] = distance.hi + distance.lo;
+    g->others[l] = fl_total(sum_lanes(sums.sum, sums.error));
+    g->others[l] += (double)(maximum - maximum); /* a row whose maximum is infinite is NaN */
+    g->base_others[l] = fl_total(sum_lanes(base_sums.sum, base_sums.error));
+    g->base_distance[l] = fl_total(sum_lanes(distance_sums.sum, distance_sums.error));
 }
 
 /* logsumexp alone has a value where the maximum is infinite: the maximum, unless there is a NaN. */
