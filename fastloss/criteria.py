@@ -25,12 +25,17 @@ class Criterion:
             if name in options:
                 raise TypeError(f"{type(self).__name__} got {name!r} twice")
             options[name] = value
-        parameters = inspect.signature(self.function).parameters.values()
-        allowed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        defaults = self.defaults()
         for name in options:
-            if name not in allowed:
-                raise TypeError(f"{type(self).__name__} has no option {name!r}; it has " + ", ".join(allowed))
+            if name not in defaults:
+                raise TypeError(f"{type(self).__name__} has no option {name!r}; it has " + ", ".join(defaults))
         self.options = options
+
+    @classmethod
+    def defaults(cls):
+        """All options with their default values."""
+        parameters = inspect.signature(cls.function).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
     def __call__(self, *args, **options):
         return self.function(*args, **{**self.options, **options})
@@ -53,9 +58,9 @@ class Criterion:
     def __eq__(self, other):
         if type(self) is not type(other):
             return NotImplemented
-        if self.options.keys() != other.options.keys():
-            return False
-        return all(_same_option(value, other.options[name]) for name, value in self.options.items())
+        defaults = self.defaults()
+        mine, theirs = {**defaults, **self.options}, {**defaults, **other.options}
+        return all(_same_option(mine[name], theirs[name]) for name in defaults)
 
     __hash__ = None  # options may be arrays
 
@@ -63,7 +68,7 @@ class Criterion:
 def _same_option(a, b):
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return type(a) is type(b) and a.dtype == b.dtype and np.array_equal(a, b)
-    return type(a) is type(b) and bool(a == b)
+    return bool(a == b)
 
 
 class CrossEntropyLoss(Criterion):

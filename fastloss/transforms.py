@@ -3,33 +3,33 @@
 from ._native import softmax as _softmax
 
 
-def softmax(input, *, axis=-1, out=None, n_threads=None):
+def softmax(x, *, axis=-1, out=None, n_threads=None):
     r"""Probabilities of logits.
 
     .. math:: p_c = \frac{\exp x_c}{\sum_k \exp x_k}
 
     Parameters
     ----------
-    input : array_like
+    x : array_like
         Logits, of at least one dimension. Dtypes as for `cross_entropy`.
     axis : int, default -1
         The axis of the classes.
     out : ndarray, optional
-        Where the result goes: of the input's shape and floating dtype; may be the input itself.
+        Where the result goes: of the shape and floating dtype of `x`; may be `x` itself.
     n_threads : int, optional
         See `set_num_threads`.
 
     Returns
     -------
     ndarray
-        Of the input's shape and floating dtype (float64 for integers).
+        Of the shape and floating dtype of `x` (float64 for integers).
 
     Raises
     ------
     ValueError
         `axis` is out of range, or `out` is unsuitable.
     TypeError
-        The input is not of real numbers, or is a masked array.
+        `x` is not of real numbers, or is a masked array.
 
     Notes
     -----
@@ -42,23 +42,23 @@ def softmax(input, *, axis=-1, out=None, n_threads=None):
     >>> fl.softmax([3.0, 1.0, -3.0]).round(2)
     array([0.88, 0.12, 0.  ])
     """
-    return _softmax.run_transform(_softmax.SOFTMAX, input, axis, False, out, n_threads)
+    return _softmax.run_transform(_softmax.SOFTMAX, x, axis, False, out, n_threads)
 
 
-def log_softmax(input, *, axis=-1, out=None, n_threads=None):
+def log_softmax(x, *, axis=-1, out=None, n_threads=None):
     r"""Log-probabilities of logits.
 
     .. math:: x_c - \log \sum_k \exp x_k
 
     Parameters
     ----------
-    input, axis, out, n_threads
+    x, axis, out, n_threads
         As for `softmax`.
 
     Returns
     -------
     ndarray
-        Of the input's shape and floating dtype (float64 for integers).
+        Of the shape and floating dtype of `x` (float64 for integers).
 
     Raises
     ------
@@ -76,17 +76,17 @@ def log_softmax(input, *, axis=-1, out=None, n_threads=None):
     >>> fl.log_softmax(np.array([20.0, 0.0]))
     array([-2.06115362e-09, -2.00000000e+01])
     """
-    return _softmax.run_transform(_softmax.LOG_SOFTMAX, input, axis, False, out, n_threads)
+    return _softmax.run_transform(_softmax.LOG_SOFTMAX, x, axis, False, out, n_threads)
 
 
-def logsumexp(input, *, axis=-1, keepdims=False, out=None, n_threads=None):
+def logsumexp(x, *, axis=-1, keepdims=False, out=None, n_threads=None):
     r"""Logarithm of the sum of exponentials.
 
     .. math:: \log \sum_k \exp x_k
 
     Parameters
     ----------
-    input : array_like
+    x : array_like
         Of at least one dimension. Dtypes as for `cross_entropy`.
     axis : int, default -1
         The axis to sum over.
@@ -100,7 +100,7 @@ def logsumexp(input, *, axis=-1, keepdims=False, out=None, n_threads=None):
     Returns
     -------
     float or ndarray
-        Of the input's floating dtype (float64 for integers); a float for a 1-D input.
+        Of the floating dtype of `x` (float64 for integers); a float for a 1-D input.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def logsumexp(input, *, axis=-1, keepdims=False, out=None, n_threads=None):
     Notes
     -----
     The maximum plus ``log1p`` of the sum over the other entries: within 4 ULP of the larger of the two (where they
-    nearly cancel, the result's own relative error is unbounded in the input). As in SciPy, nothing but -inf (or nothing
+    nearly cancel, the result's own relative error is unbounded in `x`). As in SciPy, nothing but -inf (or nothing
     at all) gives -inf, and +inf gives inf.
 
     Examples
@@ -119,5 +119,5 @@ def logsumexp(input, *, axis=-1, keepdims=False, out=None, n_threads=None):
     >>> fl.logsumexp(np.array([[1000.0, 1000.0], [0.0, -1000.0]]))
     array([1000.69314718,    0.        ])
     """
-    result = _softmax.run_transform(_softmax.LOGSUMEXP, input, axis, keepdims, out, n_threads)
+    result = _softmax.run_transform(_softmax.LOGSUMEXP, x, axis, keepdims, out, n_threads)
     return float(result) if result.ndim == 0 and out is None else result

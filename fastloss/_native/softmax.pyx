@@ -314,7 +314,7 @@ def run_transform(int op, input, axis, keepdims, out, n_threads):
     cdef fl_rows_job job
     cdef int class_axis, threads
     cdef fl_rows_partial *partials
-    input, row_shape = take_input(&job, op, "input", input, axis, &class_axis)
+    input, row_shape = take_input(&job, op, "x", input, axis, &class_axis)
     dtype = result_dtype(input, job.input.kind)
     threads = threads_for(&job, n_threads)
     if op == FL_LOGSUMEXP:

@@ -1,0 +1,198 @@
+"""Build of the native part of fastloss. Everything that is not about C lives in pyproject.toml.
+
+Every ``fastloss/_native/*.pyx`` becomes one extension module, found by name: a new file needs no edit here. Only
+``engine`` links the C kernels; the other modules include the headers and get function pointers from it by cimport.
+
+Switches, all environment variables, because pip passes them through:
+
+    FASTLOSS_BUILD=release          the default: optimised, no debug symbols
+    FASTLOSS_BUILD=serial           the same without OpenMP
+    FASTLOSS_BUILD=debug            not optimised, full symbols, Cython's index and None checks
+    FASTLOSS_BUILD=asan|ubsan|tsan  instrumented by a sanitizer of gcc or clang; tsan is serial, because the OpenMP
+                                    runtime is not instrumented and would be reported as one long race
+    FASTLOSS_WERROR=1               a compiler warning in our own C is an error
+
+Each kind of build has its own folder ``build/<kind>``: switching never mixes objects and never rebuilds without need.
+"""
+
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
+
+NATIVE = Path("fastloss/_native")
+KERNELS = NATIVE / "kernels"
+
+STRIP = ["-Wl,-s"] if sys.platform == "linux" else []
+CHECKED = ["-g", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE", "-UNDEBUG"]
+UBSAN = ["-fsanitize=undefined", "-fno-sanitize-recover=undefined"]
+
+BUILDS = {
+    # kind      compiler flags                              linker flags            OpenMP
+    "release": (["-O3", "-g0"],                             STRIP,                  True),
+    "serial":  (["-O3", "-g0"],                             STRIP,                  False),
+    "debug":   (["-O0", *CHECKED],                          [],                     True),
+    "asan":    (["-O1", *CHECKED, "-fsanitize=address"],    ["-fsanitize=address"], True),
+    "ubsan":   (["-O1", *CHECKED, *UBSAN],                  UBSAN,                  True),
+    "tsan":    (["-O1", *CHECKED, "-fsanitize=thread"],     ["-fsanitize=thread"],  False),
+}  # fmt: skip
+
+KIND = os.environ.get("FASTLOSS_BUILD") or "release"
+if KIND not in BUILDS:
+    raise SystemExit(f"FASTLOSS_BUILD={KIND} is not one of {', '.join(BUILDS)}")
+WERROR = os.environ.get("FASTLOSS_WERROR", "") not in ("", "0")
+CHECKS = KIND not in ("release", "serial")
+BUILD_BASE = Path("build") / (KIND + ("-werror" if WERROR else ""))
+
+# Never -ffast-math: it breaks NaN and infinity, which our results promise, and at link time it sets flush-to-zero for
+# the whole process, other people's arithmetic included. What is worth having:
+#   -fno-math-errno       sqrt and rint become one instruction instead of a call that may set errno
+#   -fno-trapping-math    without it gcc leaves loops with a select unvectorised, and they run 3x slower; all it gives
+#                         up is exact floating-point traps, which nobody unmasks
+#   -ffp-contract=off     a product and a sum fuse only where the source says fma: otherwise every compiler fuses in
+#                         its own places, and results differ in the last bit between machines
+UNIX_FLAGS = ["-std=c11", "-Wall", "-Wextra", "-fvisibility=hidden",
+              "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]  # fmt: skip
+MSVC_FLAGS = ["/std:c11", "/fp:precise", "/O2" if not CHECKS else "/Od"]
+
+# Ways to ask for OpenMP, tried in order: (compiler flags, linker flags). The second is Apple's clang, which understands
+# the pragmas but ships no runtime (`brew install libomp`, and CPPFLAGS / LDFLAGS that point to it).
+OPENMP = {
+    "msvc": [(["/openmp"], [])],
+    "unix": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],
+}
+OPENMP_PROGRAM = """
+#include <omp.h>
+int main(void) {
+    int threads = 0;
+    #pragma omp parallel reduction(+ : threads)
+    threads += omp_get_num_threads();
+    return threads < 1;
+}
+"""
+
+# One abi3 binary for CPython 3.11 and everything after it. Free-threaded interpreters have no stable ABI yet, and other
+# implementations than CPython none at all: they get an ordinary build.
+ABI3 = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+MACROS = [
+    ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
+    # The oldest NumPy the binary runs on: 1.25 and 1.26 share one C-API. Built with 2.x, it runs on all of 2.x too.
+    ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION"),
+]
+if ABI3:
+    MACROS.append(("Py_LIMITED_API", "0x030B0000"))
+
+DIRECTIVES = {
+    "language_level": 3,
+    "binding": True,  # functions that inspect.signature() and pickle understand
+    "freethreading_compatible": True,
+    "cdivision": True,
+    # The native code trusts its arguments (Python validates them); a debug build does not trust Python.
+    "boundscheck": CHECKS,
+    "wraparound": False,
+    "initializedcheck": CHECKS,
+    "nonecheck": CHECKS,
+}
+
+
+def extensions():
+    # Coarse on purpose: a change of any header, table, declaration or flag rebuilds every module.
+    depends = [p.as_posix() for s in ("*.h", "*.def", "*.inc", "*.pxd", "*.pxi") for p in sorted(NATIVE.rglob(s))]
+    kernels = [p.as_posix() for p in sorted(KERNELS.rglob("*.c"))]
+    return [
+        Extension(
+            f"fastloss._native.{pyx.stem}",
+            sources=[pyx.as_posix(), *(kernels if pyx.stem == "engine" else [])],
+            depends=[*depends, "setup.py"],
+            # Not KERNELS: its headers are found by their neighbours, and must not answer for a system's <...>.
+            include_dirs=[NATIVE.as_posix(), numpy.get_include()],
+            define_macros=MACROS,
+            py_limited_api=ABI3,
+        )
+        for pyx in sorted(NATIVE.glob("*.pyx"))
+    ]
+
+
+class build_native(build_ext):
+    """Translates the .pyx files into the build folder, finds OpenMP, and compiles the C files in parallel."""
+
+    def build_extensions(self):
+        self.translate()
+        compile_flags, link_flags = self.flags()
+        for ext in self.extensions:
+            ext.extra_compile_args += compile_flags
+            ext.extra_link_args += link_flags
+        if self.compiler.compiler_type != "unix":
+            return super().build_extensions()
+        jobs = self.parallel if isinstance(self.parallel, int) and self.parallel > 1 else os.cpu_count() or 1
+        with ThreadPoolExecutor(jobs) as pool:
+            compile_one = self.compiler.compile
+
+            def compile_all(sources, *, extra_postargs, **options):
+                def start(source):
+                    # What Cython generates is not ours to keep free of warnings.
+                    strict = ["-Werror"] if WERROR and Path(source).is_relative_to(KERNELS) else []
+                    return pool.submit(compile_one, [source], extra_postargs=[*extra_postargs, *strict], **options)
+
+                return [obj for job in [start(source) for source in sources] for obj in job.result()]
+
+            self.compiler.compile = compile_all
+            self.parallel = len(self.extensions)  # each only waits for the pool
+            super().build_extensions()
+
+    def translate(self):
+        folder = BUILD_BASE / "cython"
+        # Cython overlooks a .pxd that is named by `from package cimport module`, and a change of the directives above.
+        newest = max(p.stat().st_mtime for p in [Path("setup.py"), *NATIVE.rglob("*.px[di]")])
+        for generated in folder.rglob("*.c"):
+            if generated.stat().st_mtime < newest:
+                generated.unlink()
+        # Here and not in setup(): an sdist and pip's questions about metadata need no C, and list .pyx as the sources.
+        options = {"build_dir": str(folder), "compiler_directives": DIRECTIVES, "emit_linenums": CHECKS}
+        sources = {ext.name: ext.sources for ext in cythonize(self.extensions, **options)}
+        for ext in self.extensions:
+            ext.sources = sources[ext.name]
+        # Cython copies the C files and headers it meets next to what it generates. A header found there would not find
+        # its neighbours, or find a system header of that name; without the copies, -I leads to the real ones.
+        shutil.rmtree(folder / KERNELS, ignore_errors=True)
+
+    def flags(self):
+        kind_compile, kind_link, openmp = BUILDS[KIND]
+        omp_compile, omp_link = self.openmp() if openmp else ([], [])
+        if self.compiler.compiler_type == "msvc":
+            return [*MSVC_FLAGS, *omp_compile], omp_link
+        return [*UNIX_FLAGS, *kind_compile, *omp_compile], [*kind_link, *omp_link]
+
+    def openmp(self):
+        """The first way to ask for OpenMP with which a small program compiles and links."""
+        for compile_flags, link_flags in OPENMP.get(self.compiler.compiler_type, OPENMP["unix"]):
+            with tempfile.TemporaryDirectory() as folder:
+                source = Path(folder, "probe.c")
+                source.write_text(OPENMP_PROGRAM)
+                try:
+                    objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=compile_flags)
+                    self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=link_flags)
+                except (CompileError, LinkError):
+                    continue
+            return compile_flags, link_flags
+        advice = "macOS: `brew install libomp`, then set CPPFLAGS and LDFLAGS as it says"
+        warnings.warn(f"no OpenMP for this compiler: fastloss is built without it and uses one thread ({advice})")
+        return [], []
+
+
+options = {"build": {"build_base": str(BUILD_BASE)}}
+if ABI3:
+    options["bdist_wheel"] = {"py_limited_api": "cp311"}
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": build_native}, options=options)
