@@ -2,8 +2,10 @@
 
 from ._native.engine import isa
 from ._threads import get_num_threads, num_threads, set_num_threads
+from .binary import binary_cross_entropy_with_logits
 from .classification import cross_entropy, nll_loss
 from .criteria import CrossEntropyLoss, NLLLoss
+from .regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from .transforms import log_softmax, logsumexp, softmax
 
 __version__ = "0.1.0"

@@ -64,13 +64,6 @@ def fraction(name, value):
     return result
 
 
-def reduction(value, codes):
-    code = codes.get(value) if isinstance(value, str) else None
-    if code is None:
-        raise ValueError(f"reduction must be 'mean', 'sum', 'none' or 'batchmean', got {value!r}")
-    return code
-
-
 def normalizer(value, reduction):
     """The number that replaces the denominator of "mean"; 0 if there is none."""
     if value is None:
@@ -82,6 +75,13 @@ def normalizer(value, reduction):
         raise ValueError("normalizer replaces the denominator of reduction='mean'; "
                          f"it has no meaning with reduction={reduction!r}")
     return result
+
+
+def thread_count(value):
+    n = integer("n_threads", value)
+    if n < 1:
+        raise ValueError(f"n_threads must be at least 1, got {n}")
+    return min(n, 1024)  # more than any machine this runs on; an absurd count would exhaust memory
 
 
 def upstream_number(value):
@@ -197,3 +197,27 @@ def outputs(out, pair, input, dtype, others):
     in_place = isinstance(grad, np.ndarray) and _same_memory(grad, input)
     grad = output(grad, "out[0]", input.shape, dtype, others if in_place else (input, *others))
     return grad, output(hess, "out[1]", input.shape, dtype, (input, grad, *others))
+
+
+# Domains of elementwise arguments: (low, high, low itself left out, just these two, NaN passes, what to say).
+UNIT = (0.0, 1.0, False, False, False, "must lie between 0 and 1")
+OPEN_UNIT = (5e-324, 1 - 2**-53, False, False, False, "must lie between 0 and 1, neither of them included")
+NONNEGATIVE = (0.0, math.inf, False, False, False, "must not be negative or NaN")
+POSITIVE = (0.0, math.inf, True, False, False, "must be positive")
+SIGNS = (-1.0, 1.0, False, True, False, "must be -1 or 1 (for 0 and 1, or bool, pass labels='01')")
+ZERO_ONE = (0.0, 1.0, False, True, False, "must be 0 or 1 with labels='01'")
+
+
+def in_domain(name, value, domain):
+    """A number, checked against a domain."""
+    result = number(name, value)
+    if domain is not None:
+        low, high, open_, pair, allows_nan, text = domain
+        inside = result in (low, high) if pair else (low < result if open_ else low <= result) and result <= high
+        if not (inside or (allows_nan and result != result)):
+            raise ValueError(f"{name} {text}, got {value!r}")
+    return result
+
+
+def domain_error(name, array, domain, flat, shape):
+    return ValueError(f"{name}{position(flat, shape)} = {array.flat[flat]} {domain[-1]}")

@@ -2,7 +2,7 @@
 
 import functools
 
-from ._native.softmax import GRAD, HESS, VALUE
+from ._native.engine import GRAD, HESS, VALUE
 
 
 class LossFunction:

@@ -10,24 +10,13 @@ import contextlib
 import contextvars
 import functools
 import math
-import operator
 import os
 import pathlib
 
+from ._check import thread_count
 from ._native import engine
 
 _context = contextvars.ContextVar("fastloss_num_threads", default=None)
-
-
-def checked(n):
-    """`n` as a valid number of threads."""
-    try:
-        n = operator.index(n)
-    except TypeError:
-        raise TypeError(f"n_threads must be an integer, got {n!r}") from None
-    if n < 1:
-        raise ValueError(f"n_threads must be at least 1, got {n}")
-    return min(n, 1024)  # more than any machine this runs on; an absurd count would exhaust memory
 
 
 def _from_environment():
@@ -35,7 +24,7 @@ def _from_environment():
     if not text:
         return None
     try:
-        return checked(int(text))
+        return thread_count(int(text))
     except ValueError:
         raise ImportError(f"FASTLOSS_NUM_THREADS must be a positive integer, got {text!r}") from None
 
@@ -77,6 +66,9 @@ def current():
     if chosen is not None:
         return chosen
     return int(min(engine.parallel_limit(), cpu_quota()))
+
+
+engine.set_thread_source(current)
 
 
 def get_num_threads():
@@ -126,7 +118,7 @@ def set_num_threads(n):
     >>> fl.set_num_threads(None)
     """
     global _process
-    _process = None if n is None else checked(n)
+    _process = None if n is None else thread_count(n)
 
 
 @contextlib.contextmanager
@@ -154,7 +146,7 @@ def num_threads(n):
     ...     fl.get_num_threads()
     1
     """
-    token = _context.set(checked(n))
+    token = _context.set(thread_count(n))
     try:
         yield
     finally:

@@ -37,11 +37,71 @@ cdef extern from "kernels/types.h" nogil:
         Py_ssize_t bad_label
         Py_ssize_t bad_sample_weight
     ctypedef void (*fl_rows_kernel)(const fl_rows_job *job, Py_ssize_t block, fl_rows_partial *partial) noexcept
+    enum:
+        FL_N_LOSSES
+        FL_MAX_PARAMETERS
+        FL_MAX_CHECKS
+        FL_VALUE, FL_GRAD, FL_HESS
+    ctypedef struct fl_check:
+        fl_view view
+        double low, high
+        int open, pair, allows_nan, always
+    ctypedef struct fl_pointwise_job:
+        int loss, want, wrt, n_parameters, n_checks
+        Py_ssize_t size, block_size, n_blocks
+        fl_view input, target
+        fl_view parameters[4]
+        double parameter_values[4]
+        double target_scale, target_shift
+        fl_view weight, sample_weight, grad_output
+        int weight_counts
+        fl_view value, grad, hess
+        fl_check checks[8]
+        double scale
+    ctypedef struct fl_pointwise_partial:
+        fl_sum loss
+        fl_sum weight
+        Py_ssize_t bad[8]
+    ctypedef void (*fl_pointwise_kernel)(const fl_pointwise_job *job, Py_ssize_t block,
+                                         fl_pointwise_partial *partial) noexcept
     ctypedef struct fl_kernels:
         const char *isa
         fl_rows_kernel check_rows
         fl_rows_kernel run_rows
+        fl_pointwise_kernel check_pointwise
+        fl_pointwise_kernel run_pointwise
         Py_ssize_t (*first_negative)(const fl_view *view, Py_ssize_t n) noexcept
+
+cdef enum:
+    # A block is the unit of scheduling and of summation: about 16,384 elements, some ten microseconds of work, so that
+    # dynamic scheduling can even out a busy core. It depends on the shape only. Beyond MAX_BLOCKS the blocks grow
+    # instead, to bound the table of partial sums.
+    BLOCK_ELEMENTS = 16384
+    MAX_BLOCKS = 8192
+
+cdef enum reductions:
+    MEAN, SUM, NONE, BATCHMEAN
+
+# The reduction's code; ValueError if there is none of that name.
+cdef int reduction_of(reduction) except -1
+
+# `array` as a NumPy array that the kernels can read: itself, unless it is none or of another kind.
+cdef object readable(str name, array)
+
+# A new array of the shape and the memory order of `array`.
+cdef object new_like(array, dtype)
+
+# The dtype of values and gradients: the input's, in the machine's byte order.
+cdef object result_dtype(array, int kind)
+
+# Threads for a call of that many blocks.
+cdef int threads_for(Py_ssize_t n_blocks, n_threads) except -1
+
+# The number that the sum of the losses is divided by.
+cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape) noexcept
+
+# What a loss function returns: those of value, gradient and Hessian that were asked for.
+cdef object results(int want, value, grad, hess)
 
 # The kernels of a working kind: FL_F32 or FL_F64.
 cdef const fl_kernels *kernels_of(int kind) noexcept

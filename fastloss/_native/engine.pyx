@@ -2,8 +2,11 @@
 
 import os
 
+from .. import _check
+
 cimport cython
 cimport numpy as cnp
+from cpython.ref cimport Py_INCREF
 
 from .engine cimport *
 
@@ -16,6 +19,7 @@ cdef extern from "kernels/parallel.h" nogil:
     int fl_openmp_version()
 
 cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, cnp.dtype descr, int subok)
     enum:
         NPY_HALF
         NPY_USERDEF
@@ -154,3 +158,74 @@ cdef int fill_view(fl_view *view, array_object, int last) except -1:
             top += 1
     view.ndim = top
     return 0
+
+
+# What a call asks for, added up.
+VALUE = FL_VALUE
+GRAD = FL_GRAD
+HESS = FL_HESS
+
+cdef dict REDUCTIONS = {"mean": MEAN, "sum": SUM, "none": NONE, "batchmean": BATCHMEAN}
+
+
+cdef int reduction_of(reduction) except -1:
+    code = REDUCTIONS.get(reduction) if isinstance(reduction, str) else None
+    if code is None:
+        raise ValueError(f"reduction must be 'mean', 'sum', 'none' or 'batchmean', got {reduction!r}")
+    return code
+
+
+cdef object readable(str name, array):
+    if cnp.PyArray_CheckExact(array) and kind_of(array) >= 0:
+        return array
+    return _check.real_array(name, array)
+
+
+cdef object new_like(array, dtype):
+    Py_INCREF(dtype)  # NumPy takes over a reference
+    return PyArray_NewLikeArray(array, cnp.NPY_KEEPORDER, dtype, 0)
+
+
+cdef object result_dtype(array, int kind):
+    if kind == FL_F32:
+        return cnp.PyArray_DescrFromType(cnp.NPY_FLOAT)
+    if kind == FL_F16 or kind == FL_BF16:
+        return array.dtype.newbyteorder("=")
+    return cnp.PyArray_DescrFromType(cnp.NPY_DOUBLE)
+
+
+cdef enum:
+    # Below this many blocks a parallel region costs more than it saves.
+    PARALLEL_BLOCKS = 4
+
+cdef object current_threads = None  # set by _threads, which needs this module
+
+
+def set_thread_source(source):
+    """`source()` is the number of threads of a call that names none."""
+    global current_threads
+    current_threads = source
+
+
+cdef int threads_for(Py_ssize_t n_blocks, n_threads) except -1:
+    if n_threads is not None:
+        n_threads = _check.thread_count(n_threads)
+    if n_blocks < PARALLEL_BLOCKS:
+        return 1
+    return min(current_threads() if n_threads is None else n_threads, n_blocks)
+
+
+cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape) noexcept:
+    if reduction == MEAN:
+        return total_weight if normalizer == 0 else normalizer
+    if reduction == BATCHMEAN:
+        return value_shape[0] if value_shape else 1
+    return 1
+
+
+cdef object results(int want, value, grad, hess):
+    if want == FL_VALUE:
+        return value
+    if want == FL_GRAD:
+        return grad
+    return (grad, hess) if want & FL_HESS else (value, grad)

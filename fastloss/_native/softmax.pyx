@@ -11,21 +11,12 @@ from libc.stdlib cimport calloc, free
 import numpy
 
 cimport numpy as cnp
-from cpython.ref cimport Py_INCREF
 
 from .engine cimport *
 
-from .. import _check, _threads
+from .. import _check
 
 cnp.import_array()
-
-cdef extern from "numpy/arrayobject.h":
-    object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, cnp.dtype descr, int subok)
-
-# What a call asks for.
-VALUE = 1
-GRAD = 2
-HESS = 4
 
 CROSS_ENTROPY = FL_CROSS_ENTROPY
 NLL = FL_NLL
@@ -34,19 +25,7 @@ LOG_SOFTMAX = FL_LOG_SOFTMAX
 LOGSUMEXP = FL_LOGSUMEXP
 
 cdef enum:
-    MEAN, SUM, NONE, BATCHMEAN
-
-cdef dict REDUCTIONS = {"mean": MEAN, "sum": SUM, "none": NONE, "batchmean": BATCHMEAN}
-
-# A block is the unit of scheduling and of summation: about 16,384 elements, some ten microseconds of work, so that
-# dynamic scheduling can even out a busy core. It depends on the shape only. Beyond MAX_BLOCKS the blocks grow instead,
-# to bound the table of partial sums.
-cdef enum:
-    BLOCK_ELEMENTS = 16384
-    BLOCK_ROWS_MULTIPLE = 16
-    MAX_BLOCKS = 8192
-    # Below this many blocks a parallel region costs more than it saves; below two the GIL is not released either.
-    PARALLEL_BLOCKS = 4
+    BLOCK_ROWS_MULTIPLE = 16  # whole groups of rows
 
 
 cdef void set_blocks(fl_rows_job *job) noexcept:
@@ -72,27 +51,12 @@ cdef void run_blocks(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_part
             kernel(job, b, &partials[b])
 
 
-cdef int threads_for(const fl_rows_job *job, n_threads) except -1:
-    if n_threads is not None:
-        n_threads = _threads.checked(n_threads)
-    if job.n_blocks < PARALLEL_BLOCKS:
-        return 1
-    return min(_threads.current() if n_threads is None else n_threads, job.n_blocks)
-
-
 cdef void launch(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial *partials, int n_threads) noexcept:
     if job.n_blocks < 2:
         run_blocks(kernel, job, partials, 1)
     else:
         with nogil:
             run_blocks(kernel, job, partials, n_threads)
-
-
-cdef object readable(str name, array):
-    """`array` as a NumPy array that the kernels can read: itself, unless it is none or of another kind."""
-    if cnp.PyArray_CheckExact(array) and kind_of(array) >= 0:
-        return array
-    return _check.real_array(name, array)
 
 
 cdef object take_input(fl_rows_job *job, int op, str name, array, axis, int *class_axis):
@@ -120,21 +84,6 @@ cdef object take_input(fl_rows_job *job, int op, str name, array, axis, int *cla
 cdef const fl_kernels *kernels_for(const fl_view *input) noexcept:
     """Half precision is computed in float32; integers promote to float64, as in NumPy."""
     return kernels_of(FL_F32 if FL_F16 <= input.kind <= FL_F32 else FL_F64)
-
-
-cdef object result_dtype(array, int kind):
-    """Values and gradients have the input's dtype, in the machine's byte order."""
-    if kind == FL_F32:
-        return cnp.PyArray_DescrFromType(cnp.NPY_FLOAT)
-    if kind == FL_F16 or kind == FL_BF16:
-        return array.dtype.newbyteorder("=")
-    return cnp.PyArray_DescrFromType(cnp.NPY_DOUBLE)
-
-
-cdef object new_like(array, dtype):
-    """A new array of the shape and the memory order of `array`, so that rows lie in both alike."""
-    Py_INCREF(dtype)  # NumPy takes over a reference
-    return PyArray_NewLikeArray(array, cnp.NPY_KEEPORDER, dtype, 0)
 
 
 cdef object take_target(fl_rows_job *job, target, input, tuple row_shape, ignore_index, int class_axis, int op):
@@ -195,9 +144,9 @@ cdef object take_upstream(fl_rows_job *job, grad_output, int reduction, tuple ro
 
 cdef object take_outputs(fl_rows_job *job, int want, input, dtype, out, tuple others, int class_axis):
     """Where gradient and Hessian go: `out`, checked, or new arrays."""
-    if not want & (GRAD | HESS):
+    if not want & (FL_GRAD | FL_HESS):
         return None, None
-    cdef bint pair = want & HESS
+    cdef bint pair = want & FL_HESS
     if out is None:
         grad = new_like(input, dtype)
         hess = new_like(input, dtype) if pair else None
@@ -222,14 +171,6 @@ cdef int check_partials(const fl_rows_job *job, const fl_rows_partial *partials,
         fl_add(total_weight, partials[b].weight.hi)
         total_weight.lo += partials[b].weight.lo
     return 0
-
-
-cdef double denominator(int reduction, double total_weight, double normalizer, tuple row_shape) except? -1:
-    if reduction == MEAN:
-        return total_weight if normalizer == 0 else normalizer
-    if reduction == BATCHMEAN:
-        return row_shape[0] if row_shape else 1
-    return 1
 
 
 cdef double total_loss(const fl_rows_job *job, const fl_rows_partial *partials) noexcept:
@@ -280,7 +221,7 @@ def run_loss(int want, out, grad_output, wrt, int op, input, target, weight, ign
     """cross_entropy and nll_loss: any of value, gradient and Hessian (`want`, a sum of the constants above)."""
     cdef fl_rows_job job
     cdef const fl_kernels *kernels
-    cdef int class_axis, threads, how = _check.reduction(reduction, REDUCTIONS)
+    cdef int class_axis, threads, how = reduction_of(reduction)
     cdef double value = 0, replaced = _check.normalizer(normalizer, reduction)
     if wrt != "input":
         raise _check.wrt_error(wrt, ("input",))
@@ -293,20 +234,16 @@ def run_loss(int want, out, grad_output, wrt, int op, input, target, weight, ign
     target = take_target(&job, target, input, row_shape, ignore_index, class_axis, op)
     weight, sample_weight = take_weights(&job, kernels, weight, sample_weight, row_shape)
     grad_output = take_upstream(&job, grad_output, how, row_shape)
-    threads = threads_for(&job, n_threads)
+    threads = threads_for(job.n_blocks, n_threads)
     grad, hess = take_outputs(&job, want, input, dtype, out, (target, weight, sample_weight, grad_output), class_axis)
     values = None
-    if want & VALUE and how == NONE:
+    if want & FL_VALUE and how == NONE:
         values = numpy.empty(row_shape, dtype)
         fill_view(&job.value, values, -1)
-    job.want_sum = want & VALUE and how != NONE
+    job.want_sum = want & FL_VALUE and how != NONE
     execute(&job, kernels, threads, how, replaced, target, sample_weight, ignore_index, row_shape,
             [array for array in (grad, hess) if array is not None], &value)
-    results = tuple([result for result in (
-        (value if how != NONE else values) if want & VALUE else None,
-        grad if want & GRAD else None,
-        hess) if result is not None])
-    return results if len(results) > 1 else results[0]
+    return results(want, value if how != NONE else values, grad, hess)
 
 
 def run_transform(int op, input, axis, keepdims, out, n_threads):
@@ -316,7 +253,7 @@ def run_transform(int op, input, axis, keepdims, out, n_threads):
     cdef fl_rows_partial *partials
     input, row_shape = take_input(&job, op, "x", input, axis, &class_axis)
     dtype = result_dtype(input, job.input.kind)
-    threads = threads_for(&job, n_threads)
+    threads = threads_for(job.n_blocks, n_threads)
     if op == FL_LOGSUMEXP:
         shape = input.shape[:class_axis] + (1,) + input.shape[class_axis + 1:] if keepdims else row_shape
         result = numpy.empty(shape, dtype) if out is None else _check.output(out, "out", shape, dtype, (input,))

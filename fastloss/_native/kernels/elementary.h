@@ -40,6 +40,13 @@ FL_INLINE vf v_exp_nonpositive(vf d, vf tail)
     return v_where_lt(d, v_set(smallest), v_set(0), p * power);
 }
 
+/* 1, -1, or 0 for 0; NaN stays NaN. */
+FL_INLINE vf v_sign(vf x)
+{
+    vf one = v_where_lt(x, v_set(0), v_set(-1), v_set(1));
+    return v_where_eq(x, v_set(0), v_set(0), v_where_eq(x, x, one, x));
+}
+
 /* The maximum of a row, split so that exp(x - maximum) can be had to the last bit.
  *
  * x - maximum rounds, and exp turns that into up to 26 ULP. The error of a subtraction can be recovered with two more

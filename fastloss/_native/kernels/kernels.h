@@ -49,6 +49,7 @@ FL_PRAGMA_TEXT(GCC target(FL_TARGET_FEATURES))
 #endif
 #endif
 
+#include "pointwise.h"
 #include "rows.h"
 
 #ifdef FL_TARGET_FEATURES
@@ -65,6 +66,8 @@ const fl_kernels FL_JOIN(fl_, FL_ISA, PICK(_f32, _f64)) = {
     .isa = FL_ISA_NAME,
     .check_rows = check_rows,
     .run_rows = run_rows,
+    .check_pointwise = check_pointwise,
+    .run_pointwise = run_pointwise,
     .first_negative = first_negative,
 };
 #else

@@ -80,11 +80,62 @@ typedef struct {
 
 typedef void (*fl_rows_kernel)(const fl_rows_job *job, fl_size block, fl_rows_partial *partial);
 
+/* The elementwise losses, numbered in the order of losses.def. */
+enum fl_loss {
+#define FL_LOSS(name, n_parameters, with_respect_to) FL_LOSS_##name,
+#include "losses.def"
+#undef FL_LOSS
+    FL_N_LOSSES
+};
+
+enum { FL_MAX_PARAMETERS = 4, FL_MAX_CHECKS = FL_MAX_PARAMETERS + 4 };
+
+/* What a call asks for, added up. */
+enum { FL_VALUE = 1, FL_GRAD = 2, FL_HESS = 4 };
+
+/* What to differentiate with respect to: the input, the target, or the first parameter. */
+enum { FL_WRT_INPUT, FL_WRT_TARGET, FL_WRT_PARAMETER };
+
+/* The domain of an argument: from low to high, low itself left out if `open`; or, if `pair`, just those two values. */
+typedef struct {
+    fl_view view;
+    double low, high;
+    int open, pair, allows_nan;
+    int always; /* also where the sample weight is 0 */
+} fl_check;
+
+/* One call of an elementwise loss. All views have the input's shape, broadcast if need be; ndim 0 is one number. */
+typedef struct {
+    int loss, want, wrt;
+    int n_parameters, n_checks;
+    fl_size size, block_size, n_blocks;
+    fl_view input, target; /* a transform has no target */
+    fl_view parameters[FL_MAX_PARAMETERS];
+    double parameter_values[FL_MAX_PARAMETERS]; /* where the views of plain numbers point */
+    double target_scale, target_shift;          /* applied to the target as it is read */
+    fl_view weight, sample_weight, grad_output;
+    int weight_counts; /* `weight` enters the denominator of "mean" */
+    fl_view value, grad, hess;
+    fl_check checks[FL_MAX_CHECKS];
+    double scale; /* of gradient and Hessian */
+} fl_pointwise_job;
+
+/* What one block of elements found. */
+typedef struct {
+    fl_sum loss;
+    fl_sum weight;
+    fl_size bad[FL_MAX_CHECKS]; /* first element that fails the check, or -1 */
+} fl_pointwise_partial;
+
+typedef void (*fl_pointwise_kernel)(const fl_pointwise_job *job, fl_size block, fl_pointwise_partial *partial);
+
 /* Everything compiled for one instruction set and one working type. */
 typedef struct {
     const char *isa;
     fl_rows_kernel check_rows; /* validates labels and sample weights, sums the weights; writes nothing else */
     fl_rows_kernel run_rows;
+    fl_pointwise_kernel check_pointwise; /* domains, and the sum of the weights; writes nothing else */
+    fl_pointwise_kernel run_pointwise;
     fl_size (*first_negative)(const fl_view *view, fl_size n); /* first of n entries that is negative or NaN, or -1 */
 } fl_kernels;
 

@@ -1,0 +1,303 @@
+/* The one loop of all elementwise losses: chunks of a block are read, mapped through a formula, weighted, added up and
+ * written. Contiguous memory of type T is used where it lies. */
+#ifndef FASTLOSS_POINTWISE_H
+#define FASTLOSS_POINTWISE_H
+
+#include "formulas_binary.h"
+#include "formulas_regression.h"
+#include "formulas_transforms.h"
+#include "views.h"
+
+typedef void map_kernel(const T *x, const T *y, const T *const *p, fl_size n, T scale, T *value, T *grad, T *hess);
+typedef terms formula(vf x, vf y, const vf *p);
+
+/* n is a multiple of WIDTH; grad may be x. Every argument up to wrt is a constant where this is inlined. */
+FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, const T *x, const T *y, const T *const *p,
+                         fl_size n, T scale, T *value, T *grad, T *hess)
+{
+    for (fl_size i = 0; i < n; i += WIDTH) {
+        vf parameters[FL_MAX_PARAMETERS];
+        for (int k = 0; k < n_parameters; k++)
+            parameters[k] = v_load(p[k] + i);
+        terms t = f(v_load(x + i), v_load(y + i), parameters);
+        if (want & FL_VALUE)
+            v_store(value + i, t.value);
+        if (want & FL_GRAD)
+            v_store(grad + i, t.grad[wrt] * v_set(scale));
+        if (want & FL_HESS)
+            v_store(hess + i, t.hess[wrt] * v_set(scale));
+    }
+}
+
+#define DEFINE_MAP(name, n_parameters, suffix, want, wrt)                                                          \
+    static void name##suffix(const T *x, const T *y, const T *const *p, fl_size n, T scale, T *value, T *grad,     \
+                             T *hess)                                                                              \
+    {                                                                                                              \
+        map_terms(name##_terms, n_parameters, want, wrt, x, y, p, n, scale, value, grad, hess);                    \
+    }
+#define DEFINE_INPUT(name, n_parameters)                                                  \
+    DEFINE_MAP(name, n_parameters, _value, FL_VALUE, FL_WRT_INPUT)                        \
+    DEFINE_MAP(name, n_parameters, _grad, FL_GRAD, FL_WRT_INPUT)                          \
+    DEFINE_MAP(name, n_parameters, _both, FL_VALUE | FL_GRAD, FL_WRT_INPUT)               \
+    DEFINE_MAP(name, n_parameters, _hess, FL_GRAD | FL_HESS, FL_WRT_INPUT)
+#define DEFINE_TARGET(name, n_parameters)                                                 \
+    DEFINE_INPUT(name, n_parameters)                                                      \
+    DEFINE_MAP(name, n_parameters, _target_grad, FL_GRAD, FL_WRT_TARGET)                  \
+    DEFINE_MAP(name, n_parameters, _target_both, FL_VALUE | FL_GRAD, FL_WRT_TARGET)       \
+    DEFINE_MAP(name, n_parameters, _target_hess, FL_GRAD | FL_HESS, FL_WRT_TARGET)
+#define DEFINE_PARAMETER(name, n_parameters)                                              \
+    DEFINE_TARGET(name, n_parameters)                                                     \
+    DEFINE_MAP(name, n_parameters, _parameter_grad, FL_GRAD, FL_WRT_PARAMETER)            \
+    DEFINE_MAP(name, n_parameters, _parameter_both, FL_VALUE | FL_GRAD, FL_WRT_PARAMETER) \
+    DEFINE_MAP(name, n_parameters, _parameter_hess, FL_GRAD | FL_HESS, FL_WRT_PARAMETER)
+
+#define FL_LOSS(name, n_parameters, with_respect_to) DEFINE_##with_respect_to(name, n_parameters)
+#include "losses.def"
+#undef FL_LOSS
+
+/* The loops of one loss: for the value alone; and for each wrt the gradient, value and gradient, gradient and Hessian. */
+typedef struct {
+    map_kernel *value, *derivatives[3][3];
+} loss_maps;
+
+#define ROW_INPUT(name) {name##_grad, name##_both, name##_hess}
+#define ROW_TARGET(name) ROW_INPUT(name), {name##_target_grad, name##_target_both, name##_target_hess}
+#define ROW_PARAMETER(name) ROW_TARGET(name), {name##_parameter_grad, name##_parameter_both, name##_parameter_hess}
+#define FL_LOSS(name, n_parameters, with_respect_to) {name##_value, {ROW_##with_respect_to(name)}},
+static const loss_maps LOSS_MAPS[] = {
+#include "losses.def"
+};
+#undef FL_LOSS
+
+static map_kernel *map_of(const fl_pointwise_job *job)
+{
+    const loss_maps *maps = &LOSS_MAPS[job->loss];
+    switch (job->want) {
+    case FL_VALUE:
+        return maps->value;
+    case FL_GRAD:
+        return maps->derivatives[job->wrt][0];
+    case FL_VALUE | FL_GRAD:
+        return maps->derivatives[job->wrt][1];
+    default:
+        return maps->derivatives[job->wrt][2];
+    }
+}
+
+/* One operand of a block: its memory, or scratch that its chunks are read into. */
+typedef struct {
+    const fl_view *view;
+    T *direct;
+    T scratch[CHUNK];
+} operand;
+
+static void open_operand(operand *o, const fl_view *view)
+{
+    o->view = view;
+    o->direct = view->data && view->ndim > 0 ? view_direct(view) : NULL;
+    if (view->data && view->ndim == 0) /* one number: the same in every chunk */
+        view_read(view, 0, CHUNK, o->scratch);
+}
+
+/* n elements from `start`, padded to whole vectors by repeating the last: a partial chunk never reads beyond the end. */
+static T *load_chunk(operand *o, fl_size start, fl_size n)
+{
+    if (o->view->ndim == 0)
+        return o->scratch;
+    if (o->direct && n % WIDTH == 0)
+        return o->direct + start;
+    view_read(o->view, start, n, o->scratch);
+    for (fl_size i = n; i % WIDTH; i++)
+        o->scratch[i] = o->scratch[n - 1];
+    return o->scratch;
+}
+
+/* Where a chunk of results goes; store_chunk brings it to its place if that is scratch. */
+static T *result_chunk(operand *o, fl_size start, fl_size n)
+{
+    return o->direct && n % WIDTH == 0 ? o->direct + start : o->scratch;
+}
+
+static void store_chunk(operand *o, fl_size start, fl_size n)
+{
+    if (!o->direct || n % WIDTH)
+        view_write(o->view, start, n, o->scratch);
+}
+
+/* Sums in double, one for each lane of a unit. In float32 plain additions keep 29 bits to spare. */
+typedef struct {
+    double hi[LANES], lo[LANES];
+} block_sums;
+
+static void add_chunk(block_sums *s, const T *value, fl_size n)
+{
+    fl_size i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++) {
+#if FL_DOUBLE
+            double sum = s->hi[l] + value[i + l], part = sum - s->hi[l];
+            s->lo[l] += (s->hi[l] - (sum - part)) + (value[i + l] - part);
+            s->hi[l] = sum;
+#else
+            s->hi[l] += (double)value[i + l];
+#endif
+        }
+    for (int l = 0; i < n; i++, l++) {
+        fl_sum sum = {s->hi[l], s->lo[l]};
+        fl_add(&sum, value[i]);
+        s->hi[l] = sum.hi;
+        s->lo[l] = sum.lo;
+    }
+}
+
+static void add_lanes(fl_sum *total, const block_sums *s)
+{
+    for (int l = 0; l < LANES; l++) {
+        fl_add(total, s->hi[l]);
+        total->lo += s->lo[l];
+    }
+}
+
+/* weight times sample_weight of a chunk, or NULL if there is neither. */
+static const T *load_weights(operand *weight, operand *sample_weight, fl_size start, fl_size n, T *product)
+{
+    if (!weight->view->data && !sample_weight->view->data)
+        return NULL;
+    const T *w = weight->view->data ? load_chunk(weight, start, n) : NULL;
+    const T *s = sample_weight->view->data ? load_chunk(sample_weight, start, n) : NULL;
+    if (!w || !s)
+        return w ? w : s;
+    for (fl_size i = 0; i < n; i++)
+        product[i] = w[i] * s[i];
+    return product;
+}
+
+/* x *= weight * scale; an element of weight 0 counts 0 even if it is NaN. */
+static void apply_weights(T *x, const T *weight, fl_size n, T scale)
+{
+    for (fl_size i = 0; i < n; i++)
+        x[i] = weight[i] == 0 ? 0 : x[i] * (weight[i] * scale);
+}
+
+static void pointwise_bounds(const fl_pointwise_job *job, fl_size block, fl_size *first, fl_size *last)
+{
+    *first = block * job->block_size;
+    *last = job->size - *first < job->block_size ? job->size : *first + job->block_size;
+}
+
+static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwise_partial *partial)
+{
+    fl_size first, last;
+    pointwise_bounds(job, block, &first, &last);
+    map_kernel *map = map_of(job);
+    operand input, target, weight, sample_weight, upstream, parameters[FL_MAX_PARAMETERS], value, grad, hess;
+    const T *p[FL_MAX_PARAMETERS];
+    T product[CHUNK];
+    block_sums sums = {{0}, {0}};
+    open_operand(&input, &job->input);
+    open_operand(&target, job->target.data ? &job->target : &job->input);
+    open_operand(&weight, &job->weight);
+    open_operand(&sample_weight, &job->sample_weight);
+    open_operand(&upstream, &job->grad_output);
+    open_operand(&value, &job->value);
+    open_operand(&grad, &job->grad);
+    open_operand(&hess, &job->hess);
+    for (int k = 0; k < job->n_parameters; k++)
+        open_operand(&parameters[k], &job->parameters[k]);
+    const int mapped = job->target_scale != 1 || job->target_shift != 0;
+    for (fl_size start = first; start < last; start += CHUNK) {
+        fl_size n = last - start < CHUNK ? last - start : CHUNK, whole = (n + WIDTH - 1) / WIDTH * WIDTH;
+        const T *x = load_chunk(&input, start, n), *y = x;
+        if (job->target.data)
+            y = load_chunk(&target, start, n);
+        if (mapped) {
+            for (fl_size i = 0; i < whole; i++)
+                target.scratch[i] = y[i] * (T)job->target_scale + (T)job->target_shift;
+            y = target.scratch;
+        }
+        for (int k = 0; k < job->n_parameters; k++)
+            p[k] = load_chunk(&parameters[k], start, n);
+        const T *w = load_weights(&weight, &sample_weight, start, n, product);
+        const T *u = job->grad_output.data ? load_chunk(&upstream, start, n) : NULL;
+        T *v = result_chunk(&value, start, n), *g = result_chunk(&grad, start, n), *h = result_chunk(&hess, start, n);
+        map(x, y, p, whole, (T)job->scale, v, g, h);
+        T *const derivatives[2] = {job->want & FL_GRAD ? g : NULL, job->want & FL_HESS ? h : NULL};
+        for (int k = 0; k < 2; k++) {
+            if (derivatives[k] && w)
+                apply_weights(derivatives[k], w, n, 1);
+            if (derivatives[k] && u)
+                for (fl_size i = 0; i < n; i++)
+                    derivatives[k][i] *= u[i];
+        }
+        if (job->want & FL_VALUE) {
+            if (w)
+                apply_weights(v, w, n, 1);
+            add_chunk(&sums, v, n);
+            if (job->value.data)
+                store_chunk(&value, start, n);
+        }
+        if (job->want & FL_GRAD)
+            store_chunk(&grad, start, n);
+        if (job->want & FL_HESS)
+            store_chunk(&hess, start, n);
+    }
+    add_lanes(&partial->loss, &sums);
+}
+
+static int check_passes(const fl_check *check, double x)
+{
+    if (x != x)
+        return check->allows_nan;
+    if (check->pair)
+        return x == check->low || x == check->high;
+    return (check->open ? x > check->low : x >= check->low) && x <= check->high;
+}
+
+/* The first element of a chunk that fails, or -1. The count comes first because it vectorises. */
+static fl_size first_failure(const fl_check *check, const T *x, const T *sample_weight, fl_size n)
+{
+    fl_size failures = 0;
+    if (!check->open && !check->pair && !check->allows_nan)
+        for (fl_size i = 0; i < n; i++)
+            failures += !(x[i] >= (T)check->low && x[i] <= (T)check->high);
+    else
+        failures = 1;
+    for (fl_size i = 0; failures && i < n; i++)
+        if (!check_passes(check, x[i]) && (check->always || !sample_weight || sample_weight[i] != 0))
+            return i;
+    return -1;
+}
+
+static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwise_partial *partial)
+{
+    fl_size first, last;
+    pointwise_bounds(job, block, &first, &last);
+    operand weight, sample_weight, checked[FL_MAX_CHECKS];
+    T product[CHUNK];
+    block_sums sums = {{0}, {0}};
+    static const fl_view none;
+    *partial = (fl_pointwise_partial){.loss = {0, 0}};
+    open_operand(&weight, job->weight_counts ? &job->weight : &none);
+    open_operand(&sample_weight, &job->sample_weight);
+    for (int k = 0; k < job->n_checks; k++) {
+        open_operand(&checked[k], &job->checks[k].view);
+        partial->bad[k] = -1;
+    }
+    for (fl_size start = first; start < last; start += CHUNK) {
+        fl_size n = last - start < CHUNK ? last - start : CHUNK;
+        const T *s = job->sample_weight.data ? load_chunk(&sample_weight, start, n) : NULL;
+        const T *w = load_weights(&weight, &sample_weight, start, n, product);
+        for (int k = 0; k < job->n_checks; k++)
+            if (partial->bad[k] < 0) {
+                fl_size i = first_failure(&job->checks[k], load_chunk(&checked[k], start, n), s, n);
+                partial->bad[k] = i < 0 ? -1 : start + i;
+            }
+        if (w)
+            add_chunk(&sums, w, n);
+        else
+            partial->weight.hi += (double)n;
+    }
+    add_lanes(&partial->weight, &sums);
+}
+
+#endif

@@ -1,0 +1,280 @@
+"""The elementwise losses: from checked arguments to results. What a loss is, is losses.def's and the formulas'."""
+
+from cython.parallel cimport prange
+from libc.stdlib cimport calloc, free
+
+import numpy
+
+cimport numpy as cnp
+
+from .engine cimport *
+
+from .. import _check
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    static const char *const fl_loss_names[] = {
+    #define FL_LOSS(name, n_parameters, with_respect_to) #name,
+    #include "kernels/losses.def"
+    #undef FL_LOSS
+    };
+    enum { FL_DERIVATIVES_INPUT = 1, FL_DERIVATIVES_TARGET, FL_DERIVATIVES_PARAMETER };
+    static const int fl_loss_derivatives[] = {
+    #define FL_LOSS(name, n_parameters, with_respect_to) FL_DERIVATIVES_##with_respect_to,
+    #include "kernels/losses.def"
+    #undef FL_LOSS
+    };
+    static const int fl_loss_parameters[] = {
+    #define FL_LOSS(name, n_parameters, with_respect_to) n_parameters,
+    #include "kernels/losses.def"
+    #undef FL_LOSS
+    };
+    """
+    const char *fl_loss_names[]
+    const int fl_loss_derivatives[]
+    const int fl_loss_parameters[]
+
+# The rows of losses.def: name -> (number, how many arguments have derivatives, number of parameters).
+LOSSES = {fl_loss_names[i].decode(): (i, fl_loss_derivatives[i], fl_loss_parameters[i]) for i in range(FL_N_LOSSES)}
+
+
+cdef class Loss:
+    """One row of losses.def, with what Python has to know of it besides.
+
+    `input` and `target` are domains of _check, or None for all numbers. `parameter` names the first parameter where it
+    has derivatives. `weight_counts`: whether ``weight`` enters the denominator of "mean". `small_targets`: integer
+    targets are so small that float32 holds them.
+    """
+    cdef readonly str name
+    cdef int number, n_parameters
+    cdef readonly tuple wrt
+    cdef object input, target
+    cdef bint weight_counts, small_targets
+
+    def __init__(self, str name, *, input=None, target=None, parameter="", weight_counts=False, small_targets=False):
+        self.name = name
+        self.number, derivatives, self.n_parameters = LOSSES[name]
+        self.wrt = ("input", "target", parameter)[:derivatives]
+        self.input = input
+        self.target = target
+        self.weight_counts = weight_counts
+        self.small_targets = small_targets
+
+
+cdef void clear(fl_pointwise_job *job) noexcept:
+    job.n_parameters = job.n_checks = job.wrt = job.weight_counts = 0
+    job.target.data = job.weight.data = job.sample_weight.data = job.grad_output.data = NULL
+    job.value.data = job.grad.data = job.hess.data = NULL
+    job.target_scale = job.scale = 1
+    job.target_shift = 0
+
+
+cdef void set_blocks(fl_pointwise_job *job, Py_ssize_t size) noexcept:
+    cdef Py_ssize_t block = BLOCK_ELEMENTS
+    if size > block * MAX_BLOCKS:
+        block = ((size - 1) // MAX_BLOCKS // BLOCK_ELEMENTS + 1) * BLOCK_ELEMENTS
+    job.size = size
+    job.block_size = block
+    job.n_blocks = (size - 1) // block + 1 if size else 0
+
+
+cdef void run_blocks(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl_pointwise_partial *partials,
+                     int n_threads) noexcept nogil:
+    cdef Py_ssize_t b
+    if n_threads == 1:
+        for b in range(job.n_blocks):
+            kernel(job, b, &partials[b])
+    else:
+        for b in prange(job.n_blocks, schedule="dynamic", num_threads=n_threads):
+            kernel(job, b, &partials[b])
+
+
+cdef void launch(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl_pointwise_partial *partials,
+                 int n_threads) noexcept:
+    if job.n_blocks < 2:
+        run_blocks(kernel, job, partials, 1)
+    else:
+        with nogil:
+            run_blocks(kernel, job, partials, n_threads)
+
+
+cdef int add_check(fl_pointwise_job *job, const fl_view *view, tuple domain, bint always) except -1:
+    """Have the first pass check that a view's values lie in a domain of _check."""
+    cdef fl_check *check = &job.checks[job.n_checks]
+    check.view = view[0]
+    check.low, check.high, check.open, check.pair, check.allows_nan = domain[:5]
+    check.always = always
+    job.n_checks += 1
+    return 0
+
+
+cdef object take_parameters(fl_pointwise_job *job, tuple parameters, tuple shape, list checked):
+    """Parameters are (name, value, domain): numbers, checked here, or arrays that broadcast, checked in the first pass."""
+    cdef int k = 0
+    cdef fl_view *view
+    arrays = []
+    for name, value, domain in parameters:
+        view = &job.parameters[k]
+        if isinstance(value, (float, int)) or numpy.ndim(value) == 0:
+            job.parameter_values[k] = _check.in_domain(name, value, domain)
+            view.data = <char *>&job.parameter_values[k]
+            view.kind = FL_F64
+            view.swapped = view.ndim = 0
+        else:
+            array = _check.broadcast(name, readable(name, value), shape)
+            arrays.append(array)
+            fill_view(view, array, -1)
+            if domain is not None:
+                add_check(job, view, domain, False)
+                checked.append((name, array, domain))
+        k += 1
+    job.n_parameters = k
+    return arrays
+
+
+cdef object take_weight(fl_pointwise_job *job, str name, weight, tuple shape, fl_view *view, list checked):
+    if weight is None:
+        return None
+    weight = _check.broadcast(name, readable(name, weight), shape)
+    fill_view(view, weight, -1)
+    add_check(job, view, _check.NONNEGATIVE, True)
+    checked.append((name, weight, _check.NONNEGATIVE))
+    return weight
+
+
+cdef int working_kind(int input_kind, int target_kind, bint small_targets) noexcept:
+    """float64 if input or target need it: rounding a float64 target to float32 would show in the difference."""
+    if input_kind < FL_F16 or input_kind == FL_F64 or target_kind == FL_F64:
+        return FL_F64
+    if FL_I32 <= target_kind <= FL_U64 and not small_targets:
+        return FL_F64
+    return FL_F32
+
+
+cdef int execute(fl_pointwise_job *job, const fl_kernels *kernels, int threads, int reduction, double normalizer,
+                 list checked, bint weighted, tuple shape, list outputs, double *value) except -1:
+    """The first pass, if anything is to be checked or weighed; then the loop."""
+    cdef Py_ssize_t b
+    cdef int k
+    cdef fl_sum weight, loss
+    cdef double divisor = job.size
+    cdef fl_pointwise_partial *partials = <fl_pointwise_partial *>calloc(max(job.n_blocks, 1),
+                                                                         sizeof(fl_pointwise_partial))
+    if partials == NULL:
+        raise MemoryError
+    try:
+        if job.n_checks or weighted:
+            launch(kernels.check_pointwise, job, partials, threads)
+            weight.hi = weight.lo = 0
+            for b in range(job.n_blocks):
+                for k in range(job.n_checks):
+                    if partials[b].bad[k] >= 0:
+                        raise _check.domain_error(*checked[k], partials[b].bad[k], shape)
+                fl_add(&weight, partials[b].weight.hi)
+                weight.lo += partials[b].weight.lo
+            divisor = fl_total(weight)
+        divisor = denominator(reduction, divisor, normalizer, shape)
+        if divisor == 0 and reduction == MEAN:  # no weight that counts: the gradient is 0, whatever the input holds
+            for output in outputs:
+                output.fill(0)
+            value[0] = numpy.nan
+            return 0
+        job.scale = job.scale / divisor
+        launch(kernels.run_pointwise, job, partials, threads)
+        loss.hi = loss.lo = 0
+        for b in range(job.n_blocks):
+            fl_add(&loss, partials[b].loss.hi)
+            loss.lo += partials[b].loss.lo
+        value[0] = fl_total(loss) / divisor
+    finally:
+        free(partials)
+    return 0
+
+
+def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple parameters, tuple target_map, weight,
+        reduction, sample_weight, normalizer, n_threads):
+    """An elementwise loss: any of value, gradient and Hessian (`want`, a sum of engine's constants).
+
+    `target_map` is (scale, shift), applied to the target after its check.
+    """
+    cdef fl_pointwise_job job
+    cdef const fl_kernels *kernels
+    cdef int threads, how = reduction_of(reduction)
+    cdef double value = 0, replaced = _check.normalizer(normalizer, reduction)
+    if wrt not in loss.wrt:
+        raise _check.wrt_error(wrt, loss.wrt)
+    clear(&job)
+    job.loss = loss.number
+    job.want = want
+    job.wrt = loss.wrt.index(wrt)
+    input = readable("input", input)
+    target = readable("target", target)
+    shape = input.shape
+    if target.shape != shape:
+        raise ValueError(f"target has shape {target.shape}, but input has shape {shape}; they must be the same")
+    fill_view(&job.input, input, -1)
+    fill_view(&job.target, target, -1)
+    set_blocks(&job, input.size)
+    job.target_scale, job.target_shift = target_map
+    kernels = kernels_of(working_kind(job.input.kind, job.target.kind, loss.small_targets))
+    dtype = result_dtype(input, job.input.kind)
+    checked = []
+    if loss.input is not None:
+        add_check(&job, &job.input, loss.input, False)
+        checked.append(("input", input, loss.input))
+    if loss.target is not None:
+        add_check(&job, &job.target, loss.target, False)
+        checked.append(("target", target, loss.target))
+    arrays = take_parameters(&job, parameters, shape, checked)
+    weight = take_weight(&job, "weight", weight, shape, &job.weight, checked)
+    sample_weight = take_weight(&job, "sample_weight", sample_weight, shape, &job.sample_weight, checked)
+    job.weight_counts = loss.weight_counts
+    if how != NONE:
+        job.scale = 1 if grad_output is None else _check.upstream_number(grad_output)
+        grad_output = None
+    elif grad_output is not None:
+        grad_output = _check.broadcast("grad_output", readable("grad_output", grad_output), shape)
+        fill_view(&job.grad_output, grad_output, -1)
+    threads = threads_for(job.n_blocks, n_threads)
+    grad = hess = values = None
+    if want & (FL_GRAD | FL_HESS):
+        if out is None:
+            grad = new_like(input, dtype)
+            hess = new_like(input, dtype) if want & FL_HESS else None
+        else:
+            grad, hess = _check.outputs(out, bool(want & FL_HESS), input, dtype,
+                                        (target, weight, sample_weight, grad_output, *arrays))
+        fill_view(&job.grad, grad, -1)
+        if want & FL_HESS:
+            fill_view(&job.hess, hess, -1)
+    if want & FL_VALUE and how == NONE:
+        values = new_like(input, dtype)
+        fill_view(&job.value, values, -1)
+    execute(&job, kernels, threads, how, replaced, checked, weight is not None and loss.weight_counts
+            or sample_weight is not None, shape, [a for a in (grad, hess) if a is not None], &value)
+    return results(want, value if how != NONE else values, grad, hess)
+
+
+def transform(Loss function, x, out, n_threads):
+    """A function of one argument, element by element."""
+    cdef fl_pointwise_job job
+    cdef fl_pointwise_partial *partials
+    cdef int threads
+    clear(&job)
+    job.loss = function.number
+    job.want = FL_VALUE
+    x = readable("x", x)
+    fill_view(&job.input, x, -1)
+    set_blocks(&job, x.size)
+    dtype = result_dtype(x, job.input.kind)
+    threads = threads_for(job.n_blocks, n_threads)
+    result = new_like(x, dtype) if out is None else _check.outputs(out, False, x, dtype, ())[0]
+    fill_view(&job.value, result, -1)
+    partials = <fl_pointwise_partial *>calloc(max(job.n_blocks, 1), sizeof(fl_pointwise_partial))
+    if partials == NULL:
+        raise MemoryError
+    launch(kernels_of(working_kind(job.input.kind, FL_F16, True)).run_pointwise, &job, partials, threads)
+    free(partials)
+    return result
