@@ -75,27 +75,120 @@ FL_INLINE vf v_exp_below(vf x, maximum_split m)
     return v_exp_nonpositive(d, error - m.rest);
 }
 
+/* exp(x + tail) for any x and tiny tail: inf from the largest number on, 0 below the smallest normal one. At most 1 ULP.
+ * The power of two is applied in two factors where x > 0, because 2^128 (2^1024) itself is no number. */
+FL_INLINE vf v_exp(vf x, vf tail)
+{
+    static const T q[] = PICK(EXP_Q_F32, EXP_Q_F64);
+    const T smallest = PICK(-0x1.5d58ap+6f, -0x1.6232bdd7abcd2p+9);
+    const T largest = PICK(0x1.62e43p+6f, 0x1.62e42fefa39efp+9); /* log of the largest number, to nearest */
+    vf bounded = v_where_lt(x, v_set(smallest), v_set(smallest), x);
+    bounded = v_where_lt(v_set(largest), x, v_set(largest), bounded);
+    vf biased = v_fma(bounded, v_set(PICK(LOG2E_F32, LOG2E_F64)), v_set(EXPONENT_MAGIC));
+    vf n = biased - v_set(EXPONENT_MAGIC);
+    vf r = v_fma(n, v_set(-PICK(LN2_HI_F32, LN2_HI_F64)), bounded);
+    r = r + v_fma(n, v_set(-PICK(LN2_LO_F32, LN2_LO_F64)), tail);
+    vf p = v_fma(r * r, v_polynomial(q, PICK(EXP_Q_F32_DEGREE, EXP_Q_F64_DEGREE), r), r) + v_set(1);
+    vf half = v_where_lt(v_set(0), x, v_set(1), v_set(0));
+    vf power = v_from_bits(v_bits(biased - half) << MANTISSA_BITS);
+    vf result = (p * power) * (v_set(1) + half);
+    result = v_where_lt(v_set(largest), x, v_set((T)INFINITY), result);
+    return v_where_lt(x, v_set(smallest), v_set(0), result);
+}
+
+/* exp(x) - 1 for x <= 0; -0 gives -0 or 0. At most 2 ULP. */
+FL_INLINE vf v_expm1_nonpositive(vf x)
+{
+    static const T g[] = PICK(EXPM1_G_F32, EXPM1_G_F64);
+    const T lowest = PICK(-20, -40); /* the result is -1 from here on */
+    vf bounded = v_where_lt(x, v_set(lowest), v_set(lowest), x);
+    vf biased = v_fma(bounded, v_set(PICK(LOG2E_F32, LOG2E_F64)), v_set(EXPONENT_MAGIC));
+    vf n = biased - v_set(EXPONENT_MAGIC);
+    vf r = v_fma(n, v_set(-PICK(LN2_HI_F32, LN2_HI_F64)), bounded);
+    vf low = n * v_set(-PICK(LN2_LO_F32, LN2_LO_F64)), square;
+    r = r + low;
+    square = r * r;
+    vf core = v_fma(square, v_fma(r, v_polynomial(g, PICK(EXPM1_G_F32_DEGREE, EXPM1_G_F64_DEGREE), r), v_set((T)0.5)), r);
+    vf power = v_from_bits(v_bits(biased) << MANTISSA_BITS);
+    return v_fma(power, core, power - v_set(1));
+}
+
+/* tanh by expm1(-2 |x|): no cancellation anywhere. At most 3 ULP. */
+FL_INLINE vf v_tanh(vf x)
+{
+    vf a = v_abs(x), e = v_expm1_nonpositive(v_set(-2) * a), t = -e / (v_set(2) + e);
+    return v_where_lt(x, v_set(0), -t, v_where_eq(x, v_set(0), x, t));
+}
+
+/* u = 2^k (1 + f), f from sqrt(1/2) - 1 to sqrt(2) - 1; u positive and normal. */
+FL_INLINE void v_split_logarithm(vf u, vf *k, vf *f)
+{
+    const fl_bits sqrt_half = PICK(0x3f3504f3, 0x3fe6a09e667f3bcd);
+    const fl_bits mantissa = PICK(0x7fffff, 0xfffffffffffff), bias = PICK(128, 1024);
+    /* The bias keeps the number positive: a logical shift will do, and AVX2 has no arithmetic one for 64 bits. */
+    vi shifted = v_bits(u) - sqrt_half, exponent = v_shift_right(shifted + bias * ((fl_bits)1 << MANTISSA_BITS));
+    *f = v_from_bits((shifted & mantissa) + sqrt_half) - v_set(1);
+    *k = v_from_bits(exponent + v_bits(v_set(ROUND_MAGIC))) - v_set(ROUND_MAGIC + (T)bias);
+}
+
+/* k log 2 + log(1 + f) + small. */
+FL_INLINE vf v_join_logarithm(vf k, vf f, vf small)
+{
+    /* log(1 + f) = f - f^2/2 + t (f^2/2 + R), t = f / (2 + f): the leading terms have no rounding error to speak of */
+    static const T c[] = PICK(LOG1P_R_F32, LOG1P_R_F64);
+    vf half_square = v_set((T)0.5) * f * f;
+    vf t = f / (v_set(2) + f), t2 = t * t;
+    vf tail = v_polynomial(c, PICK(LOG1P_R_F32_DEGREE, LOG1P_R_F64_DEGREE), t2) * t2;
+    small = v_fma(k, v_set(PICK(LN2_LO_F32, LN2_LO_F64)), small);
+    vf correction = v_fma(t, half_square + tail, small);
+    return v_fma(k, v_set(PICK(LN2_HI_F32, LN2_HI_F64)), f - (half_square - correction));
+}
+
 /* log(1 + s) for s >= 0; inf gives inf, NaN gives NaN. At most 1 ULP. */
 FL_INLINE vf v_log1p_nonnegative(vf s)
 {
-    const fl_bits sqrt_half = PICK(0x3f3504f3, 0x3fe6a09e667f3bcd);
-    const fl_bits mantissa = PICK(0x7fffff, 0xfffffffffffff);
-    vf u = s + v_set(1);
+    vf u = s + v_set(1), k, f;
     vf lost = v_where_lt(s, v_set(1), s - (u - v_set(1)), v_set(1) - (u - s)); /* 1 + s == u + lost */
-    vi shifted = v_bits(u) - sqrt_half; /* u >= 1, so this is not negative */
-    vi exponent = shifted >> MANTISSA_BITS;
-    vf f = v_from_bits((shifted & mantissa) + sqrt_half) - v_set(1);
-    vf k = v_from_bits(exponent + v_bits(v_set(ROUND_MAGIC))) - v_set(ROUND_MAGIC);
-    vf small = v_fma(k, v_set(PICK(LN2_LO_F32, LN2_LO_F64)), lost / u);
-    vf half_square = v_set((T)0.5) * f * f;
-    /* log(1 + f) = f - f^2/2 + t (f^2/2 + R), t = f / (2 + f): the leading terms have no rounding error to speak of */
-    static const T c[] = PICK(LOG1P_R_F32, LOG1P_R_F64);
-    vf t = f / (v_set(2) + f), t2 = t * t;
-    vf tail = v_polynomial(c, PICK(LOG1P_R_F32_DEGREE, LOG1P_R_F64_DEGREE), t2) * t2;
-    vf correction = v_fma(t, half_square + tail, small);
-    vf log_f = f - (half_square - correction);
-    vf result = v_fma(k, v_set(PICK(LN2_HI_F32, LN2_HI_F64)), log_f);
-    return v_where_lt(s, v_set((T)INFINITY), result, s);
+    v_split_logarithm(u, &k, &f);
+    return v_where_lt(s, v_set((T)INFINITY), v_join_logarithm(k, f, lost / u), s);
+}
+
+/* log(1 + x); -1 gives -inf, less gives NaN. At most 1 ULP. */
+FL_INLINE vf v_log1p(vf x)
+{
+    vf u = x + v_set(1), k, f;
+    vf lost = v_where_lt(x, v_set(1), x - (u - v_set(1)), v_set(1) - (u - x));
+    v_split_logarithm(u, &k, &f);
+    vf result = v_where_lt(x, v_set((T)INFINITY), v_join_logarithm(k, f, lost / u), x);
+    result = v_where_lt(x, v_set(-1), v_set((T)NAN), result);
+    return v_where_eq(x, v_set(-1), v_set((T)-INFINITY), result);
+}
+
+/* log(x), subnormal x too; 0 gives -inf, less gives NaN. At most 1 ULP. */
+FL_INLINE vf v_log(vf x)
+{
+    const T smallest = PICK(0x1p-126f, 0x1p-1022), rescale = PICK(0x1p24f, 0x1p54);
+    vf k, f;
+    v_split_logarithm(v_where_lt(x, v_set(smallest), x * v_set(rescale), x), &k, &f);
+    k = v_where_lt(x, v_set(smallest), k - v_set(PICK(24, 54)), k);
+    vf result = v_where_lt(x, v_set((T)INFINITY), v_join_logarithm(k, f, v_set(0)), x);
+    result = v_where_lt(x, v_set(0), v_set((T)NAN), result);
+    return v_where_eq(x, v_set(0), v_set((T)-INFINITY), result);
+}
+
+/* a b = product + error, exactly (unless the error underflows, or, without fma, a or b is huge). */
+FL_INLINE vf v_product_error(vf a, vf b, vf product)
+{
+#if FL_HAS_FMA
+    return v_fma(a, b, -product);
+#else
+    const T splitter = PICK(0x1p12f + 1, 0x1p27 + 1); /* Veltkamp: halves of the mantissa, whose products are exact */
+    vf a_high = a * v_set(splitter), b_high = b * v_set(splitter);
+    a_high = a_high - (a_high - a);
+    b_high = b_high - (b_high - b);
+    vf a_low = a - a_high, b_low = b - b_high;
+    return ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low;
+#endif
 }
 
 #endif

@@ -19,4 +19,18 @@ FL_INLINE terms log_sigmoid_terms(vf x, vf y, const vf *p)
     return terms_of_input(-s.soft_down, s.down, -(s.up * s.down));
 }
 
+/* The elementary functions themselves, for the tools that measure them: value only. */
+#define FL_ELEMENTARY(name, expression)                                     \
+    FL_INLINE terms name##_terms(vf x, vf y, const vf *p)                   \
+    {                                                                       \
+        (void)y, (void)p;                                                   \
+        return terms_of_input(expression, v_set(0), v_set(0));              \
+    }
+FL_ELEMENTARY(exp, v_exp(x, v_set(0)))
+FL_ELEMENTARY(log, v_log(x))
+FL_ELEMENTARY(log1p, v_log1p(x))
+FL_ELEMENTARY(expm1_nonpositive, v_expm1_nonpositive(x))
+FL_ELEMENTARY(tanh, v_tanh(x))
+FL_ELEMENTARY(softplus, v_logistic(x).soft_up)
+
 #endif

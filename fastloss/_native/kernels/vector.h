@@ -30,6 +30,8 @@ typedef int32_t fl_bits;
 #define PICK(f32, f64) f32
 #endif
 
+#define FL_HAS_FMA (FL_AVX512 || FL_AVX2 || FL_NEON)
+
 #if FL_AVX512
 #define VECTOR_BYTES 64
 #define INTRINSIC(name) PICK(_mm512_##name##_ps, _mm512_##name##_pd)
@@ -52,6 +54,9 @@ typedef T vf;
 
 #if FL_AVX512 || FL_AVX2 || FL_SSE2 || FL_NEON
 typedef fl_bits vi __attribute__((vector_size(VECTOR_BYTES)));
+typedef PICK(uint32_t, uint64_t) fl_unsigned_bits;
+typedef fl_unsigned_bits vu __attribute__((vector_size(VECTOR_BYTES)));
+FL_INLINE vi v_shift_right(vi x) { return (vi)((vu)x >> PICK(23, 52)); } /* logical, by the mantissa */
 FL_INLINE vi v_bits(vf x) { return (vi)x; }
 FL_INLINE vf v_from_bits(vi x) { return (vf)x; }
 #if FL_NEON
@@ -61,6 +66,7 @@ FL_INLINE vf v_set(T x) { return INTRINSIC(set1)(x); }
 #endif
 #else
 typedef fl_bits vi;
+FL_INLINE vi v_shift_right(vi x) { return (vi)((PICK(uint32_t, uint64_t))x >> PICK(23, 52)); }
 FL_INLINE vi v_bits(vf x)
 {
     vi b;
@@ -174,6 +180,17 @@ FL_INLINE int v_find(vf a, vf b) { return a == b ? 0 : -1; }
 FL_INLINE vf v_abs(vf x)
 {
     return v_from_bits(v_bits(x) & PICK(INT32_MAX, INT64_MAX));
+}
+
+FL_INLINE vf v_sqrt(vf x)
+{
+#if FL_AVX512 || FL_AVX2 || FL_SSE2
+    return INTRINSIC(sqrt)(x);
+#elif FL_NEON
+    return PICK(vsqrtq_f32, vsqrtq_f64)(x);
+#else
+    return PICK(sqrtf, sqrt)(x);
+#endif
 }
 
 /* *sum + x; the rounding error goes into *error, exactly (Knuth's TwoSum: no order of size assumed). */
