@@ -1,0 +1,209 @@
+"""A loss of one's own, without compiling: weighted sums of losses and penalties."""
+
+import inspect
+
+import numpy as np
+
+from . import _check
+from ._function import LossFunction
+from ._native import pointwise as _pointwise
+
+_ABSOLUTE = _pointwise.Loss("l1")
+_SQUARE = _pointwise.Loss("mse")
+
+
+def _zeros_like(input):
+    """A target of zeros that costs no memory, of a dtype that leaves the input's precision as it is."""
+    return np.broadcast_to(np.int8(0), np.shape(input))
+
+
+@LossFunction
+def l1_penalty(input, *, reduction="sum", sample_weight=None, normalizer=None, n_threads=None):
+    r"""The L1 penalty (lasso) of an array, of a model's weights for instance.
+
+    .. math:: \sum_i |x_i|
+
+    Parameters
+    ----------
+    input : array_like
+        Any shape. Dtypes as for `mse_loss`.
+    reduction : {"sum", "mean", "none", "batchmean"}, default "sum"
+        As for `mse_loss`, but the default is the sum, as regularisers are defined.
+    sample_weight, normalizer, n_threads
+        As for `mse_loss`.
+
+    Returns
+    -------
+    float or ndarray
+        As for `mse_loss`. The gradient is the sign, 0 at 0; the Hessian is 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `mse_loss`.
+
+    See Also
+    --------
+    combine : to add it to a loss.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> value, gradient = fl.l1_penalty.value_and_grad([1.5, -2.0, 0.0])
+    >>> value, gradient
+    (3.5, array([ 1., -1.,  0.]))
+    """
+    return _pointwise.run, (_ABSOLUTE, input, _zeros_like(input), (), (1.0, 0.0), None, reduction, sample_weight,
+                            normalizer, n_threads)
+
+
+@LossFunction
+def l2_penalty(input, *, reduction="sum", sample_weight=None, normalizer=None, n_threads=None):
+    r"""The L2 penalty (ridge, weight decay) of an array, of a model's weights for instance.
+
+    .. math:: \sum_i x_i^2
+
+    There is no factor 1/2: give it to `combine`, or multiply.
+
+    Parameters
+    ----------
+    input, reduction, sample_weight, normalizer, n_threads
+        As for `l1_penalty`.
+
+    Returns
+    -------
+    float or ndarray
+        As for `mse_loss`. The gradient is :math:`2x`, the Hessian 2.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `mse_loss`.
+
+    See Also
+    --------
+    combine : to add it to a loss.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> value, gradient = fl.l2_penalty.value_and_grad([1.5, -2.0, 0.0])
+    >>> value, gradient
+    (6.25, array([ 3., -4.,  0.]))
+    """
+    return _pointwise.run, (_SQUARE, input, _zeros_like(input), (), (1.0, 0.0), None, reduction, sample_weight,
+                            normalizer, n_threads)
+
+
+class CombinedLoss:
+    """A weighted sum of losses, with the four methods of each of them; made by `combine`."""
+
+    def __init__(self, terms):
+        self.terms = tuple((loss, _check.number(f"terms[{k}][1]", factor)) for k, (loss, factor) in enumerate(terms))
+        if not self.terms:
+            raise ValueError("terms is empty: a combined loss needs at least one")
+        for k, (loss, _) in enumerate(self.terms):
+            if not (callable(loss) and hasattr(loss, "value_and_grad")):
+                raise TypeError(f"terms[{k}][0] must be a loss of fastloss, configured or not, got {loss!r}")
+
+    def _calls(self, args, options):
+        """Each term with its factor and its arguments: a penalty takes the input alone."""
+        for loss, factor in self.terms:
+            function = getattr(loss, "function", loss)
+            penalty = isinstance(function, LossFunction) and "target" not in inspect.signature(function).parameters
+            yield loss, factor, args[:1] if penalty else args
+
+    def __call__(self, *args, **options):
+        return sum(factor * loss(*arguments, **options) for loss, factor, arguments in self._calls(args, options))
+
+    def _derivatives(self, method, args, options, grad_output):
+        """The sums, place by place, of what each term's `method` gives."""
+        upstream = 1.0 if grad_output is None else grad_output
+        totals = None
+        for loss, factor, arguments in self._calls(args, options):
+            # The factor travels with the upstream gradient, into the kernel.
+            scaled = factor * (np.asarray(upstream) if np.ndim(upstream) else upstream)
+            results = getattr(loss, method)(*arguments, grad_output=scaled, **options)
+            results = list(results) if isinstance(results, tuple) else [results]
+            if method == "value_and_grad":
+                results[0] = factor * results[0]
+            if totals is None:
+                totals = results
+            else:
+                totals = [total + result for total, result in zip(totals, results)]
+        return totals
+
+    def value_and_grad(self, *args, out=None, grad_output=None, **options):
+        """Value and gradient: the sums of the terms' own."""
+        value, grad = self._derivatives("value_and_grad", args, options, grad_output)
+        return value, _delivered(grad, out, args)
+
+    def grad(self, *args, out=None, grad_output=None, **options):
+        """The gradient alone."""
+        (grad,) = self._derivatives("grad", args, options, grad_output)
+        return _delivered(grad, out, args)
+
+    def grad_and_hess(self, *args, out=None, grad_output=None, **options):
+        """Gradient and diagonal of the Hessian."""
+        grad, hess = self._derivatives("grad_and_hess", args, options, grad_output)
+        if out is None:
+            return grad, hess
+        grad_out, hess_out = _check.outputs(out, True, np.asarray(args[0]), grad.dtype, args[1:])
+        grad_out[...], hess_out[...] = grad, hess
+        return grad_out, hess_out
+
+    def __repr__(self):
+        return f"combine([{', '.join(f'({loss!r}, {factor!r})' for loss, factor in self.terms)}])"
+
+    def __eq__(self, other):
+        return self.terms == other.terms if isinstance(other, CombinedLoss) else NotImplemented
+
+    __hash__ = None  # terms may be criteria, whose options may be arrays
+
+
+def _delivered(grad, out, args):
+    """The gradient, in `out` if that is given. It may be the input: all terms have been computed by now."""
+    if out is None:
+        return grad
+    out, _ = _check.outputs(out, False, np.asarray(args[0]), grad.dtype, args[1:])
+    out[...] = grad
+    return out
+
+
+def combine(terms):
+    """A loss that is a weighted sum of others.
+
+    Parameters
+    ----------
+    terms : sequence of (loss, factor)
+        Each loss is a function of this library (`binary_cross_entropy_with_logits`), a configured one
+        (``HuberLoss(delta=2.0)``), a penalty (`l1_penalty`, `l2_penalty`), which takes the input alone, or another
+        combined loss. The factor is a number.
+
+    Returns
+    -------
+    CombinedLoss
+        Called with ``(input, target)`` it gives the sum of ``factor * loss(input, target)``. It has the methods
+        ``value_and_grad``, ``grad`` and ``grad_and_hess``, with ``grad_output`` and ``out``; options
+        (``reduction``, ``sample_weight``, ...) are passed to every term and must be known to each.
+
+    Raises
+    ------
+    TypeError
+        A term is not a loss of this library, or a factor is not a number.
+    ValueError
+        There are no terms; or what the terms raise.
+
+    Notes
+    -----
+    Each term is computed in its own fused pass, and needs a gradient array of its own while the sum is formed.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> loss = fl.combine([(fl.mse_loss, 1.0), (fl.l2_penalty, 0.1)])
+    >>> value, gradient = loss.value_and_grad([1.0, 2.0], [0.0, 2.0])
+    >>> value, gradient
+    (1.0, array([1.2, 0.4]))
+    """
+    return CombinedLoss(terms)
