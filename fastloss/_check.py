@@ -64,16 +64,13 @@ def fraction(name, value):
     return result
 
 
-def normalizer(value, reduction):
-    """The number that replaces the denominator of "mean"; 0 if there is none."""
-    if value is None:
-        return 0.0
+def normalizer(value, is_mean):
+    """The number that replaces the denominator of "mean"."""
     result = number("normalizer", value)
     if not 0 < result < math.inf:
         raise ValueError(f"normalizer must be a positive number, got {value!r}")
-    if reduction != "mean":
-        raise ValueError("normalizer replaces the denominator of reduction='mean'; "
-                         f"it has no meaning with reduction={reduction!r}")
+    if not is_mean:
+        raise ValueError("normalizer replaces the denominator of reduction='mean'; it has no meaning with another one")
     return result
 
 

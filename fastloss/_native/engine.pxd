@@ -91,6 +91,13 @@ cdef object readable(str name, array)
 # A new array of the shape and the memory order of `array`.
 cdef object new_like(array, dtype)
 
+# Where gradient and Hessian go: (grad, hess), new arrays or the checked `out`. `others` are the remaining arguments (or
+# None), which neither may overlap.
+cdef tuple take_outputs(int want, out, input, dtype, tuple others)
+
+# `normalizer` as a number, 0 if it is None; ValueError unless it is positive and the reduction "mean".
+cdef double normalizer_of(normalizer, int reduction) except? -1
+
 # The dtype of values and gradients: the input's, in the machine's byte order.
 cdef object result_dtype(array, int kind)
 

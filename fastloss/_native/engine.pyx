@@ -186,6 +186,68 @@ cdef object new_like(array, dtype):
     return PyArray_NewLikeArray(array, cnp.NPY_KEEPORDER, dtype, 0)
 
 
+cdef bint is_native_float(cnp.ndarray array) noexcept:
+    cdef int number = cnp.PyArray_TYPE(array)
+    return number == cnp.NPY_FLOAT or number == cnp.NPY_DOUBLE or number == NPY_HALF
+
+
+cdef void extent_of(cnp.ndarray array, char **low, char **high) noexcept:
+    """The addresses between which an array lies."""
+    cdef int d
+    cdef cnp.npy_intp reach
+    low[0] = high[0] = <char *>cnp.PyArray_DATA(array)
+    for d in range(cnp.PyArray_NDIM(array)):
+        reach = (cnp.PyArray_DIMS(array)[d] - 1) * cnp.PyArray_STRIDES(array)[d]
+        if reach < 0:
+            low[0] += reach
+        else:
+            high[0] += reach
+    high[0] += cnp.PyArray_ITEMSIZE(array)
+
+
+cdef bint plainly_fits(out, cnp.ndarray input, tuple others):
+    """Whether `out` is an everyday array that may be written to: the rest is _check.outputs', which is much slower."""
+    cdef char *low
+    cdef char *high
+    cdef char *other_low
+    cdef char *other_high
+    cdef int d
+    if not cnp.PyArray_CheckExact(out) or not cnp.PyArray_ISCARRAY(<cnp.ndarray>out):
+        return False
+    if cnp.PyArray_TYPE(<cnp.ndarray>out) != cnp.PyArray_TYPE(input) or not is_native_float(input):
+        return False
+    if cnp.PyArray_NDIM(<cnp.ndarray>out) != cnp.PyArray_NDIM(input):
+        return False
+    for d in range(cnp.PyArray_NDIM(input)):
+        if cnp.PyArray_DIMS(<cnp.ndarray>out)[d] != cnp.PyArray_DIMS(input)[d]:
+            return False
+    extent_of(out, &low, &high)
+    extent_of(input, &other_low, &other_high)
+    if low < other_high and other_low < high and not (low == other_low and cnp.PyArray_ISCARRAY_RO(input)):
+        return False
+    for other in others:
+        if other is not None:
+            extent_of(other, &other_low, &other_high)
+            if low < other_high and other_low < high:
+                return False
+    return True
+
+
+cdef tuple take_outputs(int want, out, input, dtype, tuple others):
+    cdef bint pair = want & FL_HESS
+    if not want & (FL_GRAD | FL_HESS):
+        return None, None
+    if out is None:
+        return new_like(input, dtype), new_like(input, dtype) if pair else None
+    if not pair and plainly_fits(out, input, others):
+        return out, None
+    return _check.outputs(out, pair, input, dtype, others)
+
+
+cdef double normalizer_of(normalizer, int reduction) except? -1:
+    return 0 if normalizer is None else _check.normalizer(normalizer, reduction == MEAN)
+
+
 cdef object result_dtype(array, int kind):
     if kind == FL_F32:
         return cnp.PyArray_DescrFromType(cnp.NPY_FLOAT)

@@ -117,7 +117,7 @@ cdef object take_parameters(fl_pointwise_job *job, tuple parameters, tuple shape
     arrays = []
     for name, value, domain in parameters:
         view = &job.parameters[k]
-        if isinstance(value, (float, int)) or numpy.ndim(value) == 0:
+        if type(value) is float or numpy.ndim(value) == 0:
             job.parameter_values[k] = _check.in_domain(name, value, domain)
             view.data = <char *>&job.parameter_values[k]
             view.kind = FL_F64
@@ -202,13 +202,14 @@ def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple paramet
     cdef fl_pointwise_job job
     cdef const fl_kernels *kernels
     cdef int threads, how = reduction_of(reduction)
-    cdef double value = 0, replaced = _check.normalizer(normalizer, reduction)
-    if wrt not in loss.wrt:
-        raise _check.wrt_error(wrt, loss.wrt)
+    cdef double value = 0, replaced = normalizer_of(normalizer, how)
     clear(&job)
     job.loss = loss.number
     job.want = want
-    job.wrt = loss.wrt.index(wrt)
+    if wrt != "input":
+        if wrt not in loss.wrt:
+            raise _check.wrt_error(wrt, loss.wrt)
+        job.wrt = loss.wrt.index(wrt)
     input = readable("input", input)
     target = readable("target", target)
     shape = input.shape
@@ -238,17 +239,12 @@ def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple paramet
         grad_output = _check.broadcast("grad_output", readable("grad_output", grad_output), shape)
         fill_view(&job.grad_output, grad_output, -1)
     threads = threads_for(job.n_blocks, n_threads)
-    grad = hess = values = None
-    if want & (FL_GRAD | FL_HESS):
-        if out is None:
-            grad = new_like(input, dtype)
-            hess = new_like(input, dtype) if want & FL_HESS else None
-        else:
-            grad, hess = _check.outputs(out, bool(want & FL_HESS), input, dtype,
-                                        (target, weight, sample_weight, grad_output, *arrays))
+    grad, hess = take_outputs(want, out, input, dtype, (target, weight, sample_weight, grad_output, *arrays))
+    if grad is not None:
         fill_view(&job.grad, grad, -1)
-        if want & FL_HESS:
-            fill_view(&job.hess, hess, -1)
+    if hess is not None:
+        fill_view(&job.hess, hess, -1)
+    values = None
     if want & FL_VALUE and how == NONE:
         values = new_like(input, dtype)
         fill_view(&job.value, values, -1)

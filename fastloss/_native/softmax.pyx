@@ -142,22 +142,6 @@ cdef object take_upstream(fl_rows_job *job, grad_output, int reduction, tuple ro
     return grad_output
 
 
-cdef object take_outputs(fl_rows_job *job, int want, input, dtype, out, tuple others, int class_axis):
-    """Where gradient and Hessian go: `out`, checked, or new arrays."""
-    if not want & (FL_GRAD | FL_HESS):
-        return None, None
-    cdef bint pair = want & FL_HESS
-    if out is None:
-        grad = new_like(input, dtype)
-        hess = new_like(input, dtype) if pair else None
-    else:
-        grad, hess = _check.outputs(out, pair, input, dtype, others)
-    fill_view(&job.grad, grad, class_axis)
-    if pair:
-        fill_view(&job.hess, hess, class_axis)
-    return grad, hess
-
-
 cdef int check_partials(const fl_rows_job *job, const fl_rows_partial *partials, target, sample_weight,
                         ignore_index, tuple row_shape, fl_sum *total_weight) except -1:
     """Raises what the first pass found, at its first position; adds up the weights in the order of the blocks."""
@@ -222,7 +206,7 @@ def run_loss(int want, out, grad_output, wrt, int op, input, target, weight, ign
     cdef fl_rows_job job
     cdef const fl_kernels *kernels
     cdef int class_axis, threads, how = reduction_of(reduction)
-    cdef double value = 0, replaced = _check.normalizer(normalizer, reduction)
+    cdef double value = 0, replaced = normalizer_of(normalizer, how)
     if wrt != "input":
         raise _check.wrt_error(wrt, ("input",))
     input, row_shape = take_input(&job, op, "input", input, axis, &class_axis)
@@ -235,7 +219,11 @@ def run_loss(int want, out, grad_output, wrt, int op, input, target, weight, ign
     weight, sample_weight = take_weights(&job, kernels, weight, sample_weight, row_shape)
     grad_output = take_upstream(&job, grad_output, how, row_shape)
     threads = threads_for(job.n_blocks, n_threads)
-    grad, hess = take_outputs(&job, want, input, dtype, out, (target, weight, sample_weight, grad_output), class_axis)
+    grad, hess = take_outputs(want, out, input, dtype, (target, weight, sample_weight, grad_output))
+    if grad is not None:
+        fill_view(&job.grad, grad, class_axis)
+    if hess is not None:
+        fill_view(&job.hess, hess, class_axis)
     values = None
     if want & FL_VALUE and how == NONE:
         values = numpy.empty(row_shape, dtype)

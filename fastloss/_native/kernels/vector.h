@@ -176,6 +176,73 @@ FL_INLINE vf v_where_eq(vf a, vf b, vf yes, vf no) { return a == b ? yes : no; }
 FL_INLINE int v_find(vf a, vf b) { return a == b ? 0 : -1; }
 #endif
 
+/* Transposes a square of WIDTH x WIDTH elements in registers: first within the 128-bit lanes, by unpacking, then the
+ * lanes. (Element by element through memory costs a store an element: a third of the time of a narrow row.) */
+#if FL_AVX512 || FL_AVX2 || FL_SSE2
+#if FL_AVX512
+#define UNPACK_PAIRS(half, a, b) _mm512_castpd_ps(_mm512_unpack##half##_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)))
+#elif FL_AVX2
+#define UNPACK_PAIRS(half, a, b) _mm256_castpd_ps(_mm256_unpack##half##_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)))
+#else
+#define UNPACK_PAIRS(half, a, b) _mm_castpd_ps(_mm_unpack##half##_pd(_mm_castps_pd(a), _mm_castps_pd(b)))
+#endif
+
+/* Lane q of r[g * stride] becomes lane g of r[q * stride]. */
+FL_INLINE void v_transpose_lanes(vf *r, int stride)
+{
+#if FL_AVX512
+#define SHUFFLE_LANES(a, b, order) PICK(_mm512_shuffle_f32x4, _mm512_shuffle_f64x2)(a, b, order)
+    vf a = r[0], b = r[stride], c = r[2 * stride], d = r[3 * stride];
+    vf ab_even = SHUFFLE_LANES(a, b, 0x88), ab_odd = SHUFFLE_LANES(a, b, 0xdd);
+    vf cd_even = SHUFFLE_LANES(c, d, 0x88), cd_odd = SHUFFLE_LANES(c, d, 0xdd);
+    r[0] = SHUFFLE_LANES(ab_even, cd_even, 0x88);
+    r[stride] = SHUFFLE_LANES(ab_odd, cd_odd, 0x88);
+    r[2 * stride] = SHUFFLE_LANES(ab_even, cd_even, 0xdd);
+    r[3 * stride] = SHUFFLE_LANES(ab_odd, cd_odd, 0xdd);
+#undef SHUFFLE_LANES
+#elif FL_AVX2
+    vf a = r[0], b = r[stride];
+    r[0] = PICK(_mm256_permute2f128_ps, _mm256_permute2f128_pd)(a, b, 0x20);
+    r[stride] = PICK(_mm256_permute2f128_ps, _mm256_permute2f128_pd)(a, b, 0x31);
+#else
+    (void)r, (void)stride; /* one lane */
+#endif
+}
+
+FL_INLINE void v_transpose(vf r[WIDTH])
+{
+    enum { LANE = 16 / (int)sizeof(T) }; /* elements in a 128-bit lane */
+    FL_UNROLL
+    for (int i = 0; i < WIDTH; i += LANE) {
+#if FL_DOUBLE
+        vf a = r[i], b = r[i + 1];
+        r[i] = INTRINSIC(unpacklo)(a, b);
+        r[i + 1] = INTRINSIC(unpackhi)(a, b);
+#else
+        vf ab_low = INTRINSIC(unpacklo)(r[i], r[i + 1]), ab_high = INTRINSIC(unpackhi)(r[i], r[i + 1]);
+        vf cd_low = INTRINSIC(unpacklo)(r[i + 2], r[i + 3]), cd_high = INTRINSIC(unpackhi)(r[i + 2], r[i + 3]);
+        r[i] = UNPACK_PAIRS(lo, ab_low, cd_low);
+        r[i + 1] = UNPACK_PAIRS(hi, ab_low, cd_low);
+        r[i + 2] = UNPACK_PAIRS(lo, ab_high, cd_high);
+        r[i + 3] = UNPACK_PAIRS(hi, ab_high, cd_high);
+#endif
+    }
+    FL_UNROLL
+    for (int j = 0; j < LANE; j++)
+        v_transpose_lanes(r + j, LANE);
+}
+#else
+FL_INLINE void v_transpose(vf r[WIDTH])
+{
+    T from[WIDTH * WIDTH], to[WIDTH * WIDTH];
+    memcpy(from, r, sizeof from);
+    for (int i = 0; i < WIDTH; i++)
+        for (int j = 0; j < WIDTH; j++)
+            to[j * WIDTH + i] = from[i * WIDTH + j];
+    memcpy(r, to, sizeof to);
+}
+#endif
+
 /* Clears the sign bit; NaN stays NaN. */
 FL_INLINE vf v_abs(vf x)
 {
