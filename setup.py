@@ -151,6 +151,11 @@ class build_native(build_ext):
             self.parallel = len(self.extensions)  # each only waits for the pool
             super().build_extensions()
 
+    def copy_extensions_to_source(self):
+        # An in-place build copies only what is newer than the copy; that of another kind of build may be newer.
+        self.force = True
+        super().copy_extensions_to_source()
+
     def translate(self):
         folder = BUILD_BASE / "cython"
         # Cython overlooks a .pxd that is named by `from package cimport module`, and a change of the directives above.

@@ -6,7 +6,12 @@ few microseconds. The policy can only be had from the environment, and only when
 set around that moment, unless the user has set one, and taken back.
 """
 
+import importlib.util
 import os
+
+if importlib.util.find_spec(f"{__name__}.engine") is None:
+    raise ImportError(f"fastloss was imported from {os.path.dirname(__file__)}, which has no compiled modules. If that is "
+                      "a checkout, start Python from another folder, or build there: see CONTRIBUTING.md")
 
 _POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 _ours = not any(name in os.environ for name in _POLICIES)
