@@ -90,16 +90,6 @@ def upstream_number(value):
         raise ValueError("grad_output must be one number, since the reduced value is one; got " + got) from None
 
 
-def integer_range(dtype):
-    """The smallest and the largest number that a label of this dtype can be."""
-    if dtype.kind == "b":
-        return 0, 1
-    if dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        return int(info.min), int(info.max)
-    return 0, -1
-
-
 def broadcast(name, array, shape):
     if array.shape == shape:
         return array

@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 
-from . import classification
+from . import binary, classification, divergence, margin
 
 
 class Criterion:
@@ -124,3 +124,314 @@ class NLLLoss(Criterion):
 
     function = classification.nll_loss
     positional = ("weight",)
+
+
+class BCEWithLogitsLoss(Criterion):
+    """`binary_cross_entropy_with_logits` with its options set once.
+
+    Parameters
+    ----------
+    weight : array_like, optional
+        As for `binary_cross_entropy_with_logits`; may be given by position, as in PyTorch.
+    **options
+        Any other option of `binary_cross_entropy_with_logits`.
+
+    Raises
+    ------
+    TypeError
+        An option that `binary_cross_entropy_with_logits` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> criterion = fl.BCEWithLogitsLoss(pos_weight=2.0)
+    >>> criterion
+    BCEWithLogitsLoss(pos_weight=2.0)
+    >>> round(criterion([2.0, -1.0], [1, 0]), 6)
+    0.283559
+    """
+
+    function = binary.binary_cross_entropy_with_logits
+    positional = ("weight",)
+
+
+class BCELoss(Criterion):
+    """`binary_cross_entropy` with its options set once.
+
+    Parameters
+    ----------
+    weight : array_like, optional
+        As for `binary_cross_entropy`; may be given by position, as in PyTorch.
+    **options
+        Any other option of `binary_cross_entropy`.
+
+    Raises
+    ------
+    TypeError
+        An option that `binary_cross_entropy` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> round(fl.BCELoss(reduction="sum")([0.5, 0.25], [1, 0]), 6)
+    0.980829
+    """
+
+    function = binary.binary_cross_entropy
+    positional = ("weight",)
+
+
+class SigmoidFocalLoss(Criterion):
+    """`sigmoid_focal_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Any option of `sigmoid_focal_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `sigmoid_focal_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> round(fl.SigmoidFocalLoss(alpha=-1, gamma=1.0)([2.0, -1.0], [1, 0]), 6)
+    0.04969
+    """
+
+    function = binary.sigmoid_focal_loss
+
+
+class HingeLoss(Criterion):
+    """`hinge_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Any option of `hinge_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `hinge_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.HingeLoss(margin=2.0)([0.5, 3.0], [1, 1])
+    0.75
+    """
+
+    function = margin.hinge_loss
+
+
+class SquaredHingeLoss(Criterion):
+    """`squared_hinge_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Any option of `squared_hinge_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `squared_hinge_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.SquaredHingeLoss(reduction="sum")([0.5, -1.0], [1, 1])
+    4.25
+    """
+
+    function = margin.squared_hinge_loss
+
+
+class PerceptronLoss(Criterion):
+    """`perceptron_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Any option of `perceptron_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `perceptron_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.PerceptronLoss(labels="01").grad([0.5, -1.0], [0, 1], reduction="sum")
+    array([ 1., -1.])
+    """
+
+    function = margin.perceptron_loss
+
+
+class ExponentialLoss(Criterion):
+    """`exponential_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Any option of `exponential_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `exponential_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> round(fl.ExponentialLoss(reduction="sum")([1.0, 0.0], [1, -1]), 6)
+    1.367879
+    """
+
+    function = margin.exponential_loss
+
+
+class LogisticLoss(Criterion):
+    """`logistic_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Any option of `logistic_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `logistic_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> round(fl.LogisticLoss(labels="01")([1.0, -1.0], [1, 0]), 6)
+    0.313262
+    """
+
+    function = margin.logistic_loss
+
+
+class SoftMarginLoss(Criterion):
+    """`soft_margin_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Any option of `soft_margin_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `soft_margin_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> round(fl.SoftMarginLoss()([1.0, -1.0], [1, -1]), 6)
+    0.313262
+    """
+
+    function = margin.soft_margin_loss
+
+
+class ModifiedHuberLoss(Criterion):
+    """`modified_huber_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Any option of `modified_huber_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `modified_huber_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.ModifiedHuberLoss(reduction="sum")([0.5, -3.0], [1, 1])
+    12.25
+    """
+
+    function = margin.modified_huber_loss
+
+
+class ZeroOneLoss(Criterion):
+    """`zero_one_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Any option of `zero_one_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `zero_one_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.ZeroOneLoss(tolerance=0.5)([0.9, 0.2], [1, 1])
+    0.5
+    """
+
+    function = margin.zero_one_loss
+
+
+class HingeEmbeddingLoss(Criterion):
+    """`hinge_embedding_loss` with its options set once.
+
+    Parameters
+    ----------
+    margin : array_like, optional
+        As for `hinge_embedding_loss`; may be given by position, as in PyTorch.
+    **options
+        Any other option of `hinge_embedding_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `hinge_embedding_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.HingeEmbeddingLoss(2.0)([0.5, 0.5], [1, -1])
+    1.0
+    """
+
+    function = margin.hinge_embedding_loss
+    positional = ("margin",)
+
+
+class KLDivLoss(Criterion):
+    """`kl_div` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Any option of `kl_div`.
+
+    Raises
+    ------
+    TypeError
+        An option that `kl_div` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> round(fl.KLDivLoss(reduction="batchmean")([[-0.5, -1.5]], [[0.5, 0.5]]), 6)
+    0.306853
+    """
+
+    function = divergence.kl_div

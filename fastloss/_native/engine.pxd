@@ -98,6 +98,13 @@ cdef tuple take_outputs(int want, out, input, dtype, tuple others)
 # `normalizer` as a number, 0 if it is None; ValueError unless it is positive and the reduction "mean".
 cdef double normalizer_of(normalizer, int reduction) except? -1
 
+# The everyday cases of _check's functions of the same names; anything else is passed on to those.
+cdef double fraction(str name, value) except? -1
+cdef int axis_of(axis, int ndim, str name) except -1
+
+# Whether labels of that kind can hold ignore_index, and its 64-bit pattern.
+cdef bint ignorable(ignore_index, int kind, uint64_t *bits) except -1
+
 # The dtype of values and gradients: the input's, in the machine's byte order.
 cdef object result_dtype(array, int kind)
 

@@ -244,6 +244,40 @@ cdef tuple take_outputs(int want, out, input, dtype, tuple others):
     return _check.outputs(out, pair, input, dtype, others)
 
 
+cdef double fraction(str name, value) except? -1:
+    cdef double number
+    if type(value) is float:
+        number = value
+        if 0 <= number <= 1:
+            return number
+    return _check.fraction(name, value)
+
+
+cdef int axis_of(axis, int ndim, str name) except -1:
+    if type(axis) is int and ndim == 2 and axis == 1:
+        return 1
+    return _check.axis(axis, ndim, name)
+
+
+cdef bint ignorable(ignore_index, int kind, uint64_t *bits) except -1:
+    cdef long long small
+    cdef int width
+    if kind == FL_I64 and type(ignore_index) is int and -1000 <= ignore_index <= 1000:
+        small = ignore_index
+        bits[0] = <uint64_t>small
+        return True
+    ignore_index = _check.integer("ignore_index", ignore_index)
+    bits[0] = ignore_index & 0xFFFFFFFFFFFFFFFF
+    if kind == FL_BOOL:
+        return 0 <= ignore_index <= 1
+    if kind > FL_U64:
+        return False
+    width = 8 << (kind - FL_I8) // 2
+    if (kind - FL_I8) % 2:
+        return 0 <= ignore_index < 1 << <object>width
+    return -(1 << <object>(width - 1)) <= ignore_index < 1 << <object>(width - 1)
+
+
 cdef double normalizer_of(normalizer, int reduction) except? -1:
     return 0 if normalizer is None else _check.normalizer(normalizer, reduction == MEAN)
 

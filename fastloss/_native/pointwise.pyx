@@ -253,24 +253,25 @@ def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple paramet
     return results(want, value if how != NONE else values, grad, hess)
 
 
-def transform(Loss function, x, out, n_threads):
-    """A function of one argument, element by element."""
+def transform(Loss function, x, out, n_threads, *, str name="x"):
+    """A function of one argument, element by element; `name` is what the caller calls it."""
     cdef fl_pointwise_job job
-    cdef fl_pointwise_partial *partials
     cdef int threads
+    cdef double unused = 0
     clear(&job)
     job.loss = function.number
     job.want = FL_VALUE
-    x = readable("x", x)
+    x = readable(name, x)
     fill_view(&job.input, x, -1)
     set_blocks(&job, x.size)
     dtype = result_dtype(x, job.input.kind)
     threads = threads_for(job.n_blocks, n_threads)
     result = new_like(x, dtype) if out is None else _check.outputs(out, False, x, dtype, ())[0]
     fill_view(&job.value, result, -1)
-    partials = <fl_pointwise_partial *>calloc(max(job.n_blocks, 1), sizeof(fl_pointwise_partial))
-    if partials == NULL:
-        raise MemoryError
-    launch(kernels_of(working_kind(job.input.kind, FL_F16, True)).run_pointwise, &job, partials, threads)
-    free(partials)
+    checked = []
+    if function.input is not None:
+        add_check(&job, &job.input, function.input, False)
+        checked.append((name, x, function.input))
+    execute(&job, kernels_of(working_kind(job.input.kind, FL_F16, True)), threads, NONE, 0, checked, False, x.shape, [],
+            &unused)
     return result

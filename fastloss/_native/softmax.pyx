@@ -63,7 +63,7 @@ cdef object take_input(fl_rows_job *job, int op, str name, array, axis, int *cla
     """Reads the input's shape into `job`; returns the array and the rows' shape."""
     cdef Py_ssize_t n
     array = readable(name, array)
-    class_axis[0] = _check.axis(axis, array.ndim, name)
+    class_axis[0] = axis_of(axis, cnp.PyArray_NDIM(array), name)
     shape = array.shape
     row_shape = shape[:class_axis[0]] + shape[class_axis[0] + 1:]
     job.op = op
@@ -103,10 +103,7 @@ cdef object take_target(fl_rows_job *job, target, input, tuple row_shape, ignore
         raise _check.target_shape_error(target, input.shape, row_shape, op == FL_CROSS_ENTROPY)
     if target.size:
         fill_view(&job.labels, target, -1)
-    ignore_index = _check.integer("ignore_index", ignore_index)
-    low, high = _check.integer_range(target.dtype)
-    job.has_ignore = low <= ignore_index <= high
-    job.ignore_bits = ignore_index & 0xFFFFFFFFFFFFFFFF
+    job.has_ignore = ignorable(ignore_index, kind, &job.ignore_bits)
     return target
 
 
@@ -214,7 +211,7 @@ def run_loss(int want, out, grad_output, wrt, int op, input, target, weight, ign
         raise ValueError(f"input has shape {input.shape}: no classes on axis {axis}")
     kernels = kernels_for(&job.input)
     dtype = result_dtype(input, job.input.kind)
-    job.smoothing = _check.fraction("label_smoothing", label_smoothing)
+    job.smoothing = fraction("label_smoothing", label_smoothing)
     target = take_target(&job, target, input, row_shape, ignore_index, class_axis, op)
     weight, sample_weight = take_weights(&job, kernels, weight, sample_weight, row_shape)
     grad_output = take_upstream(&job, grad_output, how, row_shape)

@@ -8,15 +8,21 @@ FL_INLINE terms sigmoid_terms(vf x, vf y, const vf *p)
 {
     (void)y, (void)p;
     logistic s = v_logistic(x);
-    vf slope = s.up * s.down;
-    return terms_of_input(s.up, slope, slope * (s.down - s.up));
+    return terms_of_input(s.up, s.slope, s.slope * (s.down - s.up));
 }
 
 FL_INLINE terms log_sigmoid_terms(vf x, vf y, const vf *p)
 {
     (void)y, (void)p;
     logistic s = v_logistic(x);
-    return terms_of_input(-s.soft_down, s.down, -(s.up * s.down));
+    return terms_of_input(-s.soft_down, s.down, -s.slope);
+}
+
+/* How surprising an event of probability x is. */
+FL_INLINE terms information_terms(vf x, vf y, const vf *p)
+{
+    (void)y, (void)p;
+    return terms_of_input(v_set(0) - v_log(x), v_set(-1) / x, v_set(1) / (x * x));
 }
 
 /* The elementary functions themselves, for the tools that measure them: value only. */
