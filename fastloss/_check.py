@@ -186,13 +186,14 @@ def outputs(out, pair, input, dtype, others):
     return grad, output(hess, "out[1]", input.shape, dtype, (input, grad, *others))
 
 
-# Domains of elementwise arguments: (low, high, low itself left out, just these two, NaN passes, what to say).
-UNIT = (0.0, 1.0, False, False, False, "must lie between 0 and 1")
-OPEN_UNIT = (5e-324, 1 - 2**-53, False, False, False, "must lie between 0 and 1, neither of them included")
-NONNEGATIVE = (0.0, math.inf, False, False, False, "must not be negative or NaN")
-POSITIVE = (0.0, math.inf, True, False, False, "must be positive")
-SIGNS = (-1.0, 1.0, False, True, False, "must be -1 or 1 (for 0 and 1, or bool, pass labels='01')")
-ZERO_ONE = (0.0, 1.0, False, True, False, "must be 0 or 1 with labels='01'")
+# Domains of elementwise arguments: (low, high, which of them are left out: 1 low, 2 high, 3 both; just these two; NaN
+# passes; what to say).
+UNIT = (0.0, 1.0, 0, False, False, "must lie between 0 and 1")
+OPEN_UNIT = (0.0, 1.0, 3, False, False, "must lie between 0 and 1, neither of them included")
+NONNEGATIVE = (0.0, math.inf, 0, False, False, "must not be negative or NaN")
+POSITIVE = (0.0, math.inf, 1, False, False, "must be positive")
+SIGNS = (-1.0, 1.0, 0, True, False, "must be -1 or 1 (for 0 and 1, or bool, pass labels='01')")
+ZERO_ONE = (0.0, 1.0, 0, True, False, "must be 0 or 1 with labels='01'")
 
 
 def in_domain(name, value, domain):
@@ -200,8 +201,8 @@ def in_domain(name, value, domain):
     result = number(name, value)
     if domain is not None:
         low, high, open_, pair, allows_nan, text = domain
-        inside = result in (low, high) if pair else (low < result if open_ else low <= result) and result <= high
-        if not (inside or (allows_nan and result != result)):
+        inside = low <= result <= high and not (open_ & 1 and result == low) and not (open_ & 2 and result == high)
+        if not ((result in (low, high) if pair else inside) or (allows_nan and result != result)):
             raise ValueError(f"{name} {text}, got {value!r}")
     return result
 

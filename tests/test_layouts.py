@@ -1,0 +1,201 @@
+"""Strides, alignment, byte order, read-only and Fortran order, axes and label dtypes: the same bits as contiguous."""
+
+import mmap
+import sys
+
+import losses
+import numpy as np
+import pytest
+from arrays import variants
+from checks import assert_same_bits
+
+import fastloss as fl
+
+SHAPES = [(7, 3), (20, 10), (33, 17), (5, 64), (3, 130), (2, 1100), (3, 5, 4), (2, 3, 2, 5), (11,)]
+shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
+every_loss = pytest.mark.parametrize("loss", losses.LOSSES, ids=lambda loss: loss.name)
+
+LABEL_DTYPES = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64, np.intp, np.uintp,
+                np.longlong, np.ulonglong, ">i2", ">i4", ">i8", ">u2", ">u4", ">u8"]
+
+
+def call(loss, input, target, options):
+    """Everything a loss returns."""
+    function = loss.function()
+    return (*function.value_and_grad(input, target, **options), *function.grad_and_hess(input, target, **options))
+
+
+@every_loss
+@shapes
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_input_in_every_layout(loss, shape, dtype):
+    for case in losses.cases(loss, dtype, shape):
+        if case.name.split()[-1] in ("mean", "weight", "none", "everything"):
+            expected = call(loss, case.input, case.target, case.options)
+            for name, input in variants(case.input):
+                assert_same_bits(call(loss, input, case.target, case.options), expected, f"{case.name}, input {name}")
+
+
+@every_loss
+@shapes
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_other_arguments_in_every_layout(loss, shape, dtype):
+    """Target (labels and probabilities), weight, sample_weight and grad_output."""
+    for case in losses.cases(loss, dtype, shape):
+        expected = call(loss, case.input, case.target, case.options)
+        for name, target in variants(case.target):
+            assert_same_bits(call(loss, case.input, target, case.options), expected, f"{case.name}, target {name}")
+        for key, option in case.options.items():
+            if isinstance(option, np.ndarray):
+                for name, array in variants(option):
+                    got = call(loss, case.input, case.target, {**case.options, key: array})
+                    assert_same_bits(got, expected, f"{case.name}, {key} {name}")
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_broadcast_input_and_arguments(loss, dtype):
+    """Stride 0, which no copy has."""
+    row, _ = losses.sample_logits(np.random.default_rng(0), dtype, (1, 9))
+    input, target = np.broadcast_to(row, (21, 9)), np.broadcast_to(np.array([4]), (21,))
+    options = {"weight": np.broadcast_to(dtype(0.75), (9,)), "sample_weight": np.broadcast_to(dtype(1.5), (21,)),
+               "grad_output": np.broadcast_to(dtype(-2), (21,)), "reduction": "none"}
+    copies = {key: option.copy() if key != "reduction" else option for key, option in options.items()}
+    assert_same_bits(call(loss, input, target, options), call(loss, input.copy(), target.copy(), copies))
+    input = np.broadcast_to(dtype(0.5), (21, 9))
+    assert_same_bits(call(loss, input, target, options), call(loss, input.copy(), target.copy(), copies))
+
+
+@every_loss
+@pytest.mark.parametrize("shape", [(6, 5), (4, 5, 3), (2, 5, 3, 2), (3, 70, 2)], ids=str)
+def test_every_axis(loss, shape):
+    """The class axis may be anywhere: value and gradient are those of axis 1, moved."""
+    for case in losses.cases(loss, np.float32, shape):
+        expected = loss.function().value_and_grad(case.input, case.target, **case.options)
+        soft = np.shape(case.target) == shape
+        for axis in range(-len(shape), len(shape)):
+            input = np.ascontiguousarray(np.moveaxis(case.input, 1, axis))
+            target = np.ascontiguousarray(np.moveaxis(case.target, 1, axis)) if soft else case.target
+            value, grad = loss.function().value_and_grad(input, target, axis=axis, **case.options)
+            what = f"{case.name}, axis {axis}"
+            assert grad.shape == input.shape, what
+            assert_same_bits((value, np.moveaxis(grad, axis, 1)), expected, what)
+
+
+@every_loss
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_axis_of_a_single_row(loss, axis):
+    """Its only axis. The default of 1 means it too."""
+    input, target = np.array([1.0, 2.0, 0.5]), np.array(1)
+    expected = loss.function().value_and_grad(input[None], target[None])
+    value, grad = loss.function().value_and_grad(input, target, axis=axis)
+    assert_same_bits((value, grad), (expected[0], expected[1][0]))
+
+
+@every_loss
+@pytest.mark.parametrize("label_dtype", LABEL_DTYPES, ids=str)
+@shapes
+def test_every_label_dtype(loss, label_dtype, shape):
+    input, target = loss.sample(np.random.default_rng(0), np.float32, shape)
+    target = np.minimum(target, 127)  # what an int8 can hold
+    ignored = np.where(np.arange(target.size).reshape(target.shape) % 4 == 3, 1, target)
+    for labels, options in ((target, {}), (ignored, {"ignore_index": 1})):
+        got = call(loss, input, labels.astype(label_dtype), options)
+        assert_same_bits(got, call(loss, input, labels, options))
+
+
+@every_loss
+def test_bool_labels(loss):
+    """False is class 0 and True class 1, of two or of more classes."""
+    for classes in (2, 5):
+        input, target = loss.sample(np.random.default_rng(0), np.float32, (9, classes))
+        assert_same_bits(call(loss, input, target > 0, {}), call(loss, input, (target > 0).astype(int), {}))
+
+
+@every_loss
+def test_result_does_not_depend_on_the_surroundings(loss):
+    """A row gives the bits it gives in any other batch, whatever lane it sits in: only then can a batch be split."""
+    for classes in (2, 3, 10, 17, 64, 65, 200):
+        input, target = loss.sample(np.random.default_rng(classes), np.float32, (41, classes))
+        whole = loss.function().value_and_grad(input, target, reduction="none")
+        for start, stop in ((0, 1), (0, 7), (5, 6), (3, 36), (40, 41)):
+            part = loss.function().value_and_grad(input[start:stop], target[start:stop], reduction="none")
+            assert_same_bits(part, (whole[0][start:stop], whole[1][start:stop]), f"{classes} classes, {start}:{stop}")
+
+
+# --- memory that must not be touched ----------------------------------------------------------------------------------
+
+GUARDED = """
+import ctypes, mmap, numpy as np, fastloss as fl
+from checks import assert_same_bits
+
+PAGE = mmap.PAGESIZE
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+keep = []
+
+
+def guarded(array, at_end):
+    "A copy of the array that begins behind, or ends before, a page that must not be touched."
+    pages = -(-array.nbytes // PAGE)
+    memory = mmap.mmap(-1, (pages + 2) * PAGE)
+    raw = np.frombuffer(memory, np.uint8)
+    keep.append((memory, raw))
+    for page in (0, pages + 1):
+        assert libc.mprotect(raw.ctypes.data + page * PAGE, PAGE, 0) == 0, ctypes.get_errno()
+    start = (pages + 1) * PAGE - array.nbytes if at_end else PAGE
+    result = raw[start:start + array.nbytes].view(array.dtype).reshape(array.shape)
+    result[...] = array
+    return result
+
+
+rng = np.random.default_rng(0)
+for dtype in (np.float16, np.float32, np.float64):
+    for rows, classes in [(1, 1), (1, 2), (3, 3), (7, 10), (17, 5), (33, 17), (2, 63), (2, 64), (3, 65), (2, 1000)]:
+        input = rng.normal(size=(rows, classes)).astype(dtype)
+        target = rng.integers(0, classes, rows).astype(np.int8 if classes < 128 else np.int64)
+        weight, sample_weight, upstream = (rng.integers(1, 9, n).astype(dtype) for n in (classes, rows, rows))
+        soft = rng.integers(0, 3, (rows, classes)).astype(dtype)
+        for labels in (target, soft):
+            arguments = input, labels, weight, sample_weight, upstream
+            results = []
+            for at_end in (None, False, True):
+                x, y, w, s, g = arguments if at_end is None else [guarded(a, at_end) for a in arguments]
+                out = [input.copy() if at_end is None else guarded(input, at_end) for _ in range(2)]
+                value, _ = fl.cross_entropy.value_and_grad(x, y, weight=w, sample_weight=s, grad_output=g,
+                                                           reduction="none", label_smoothing=0.1, out=out[0])
+                fl.cross_entropy.grad_and_hess(x, y, out=tuple(out))
+                results.append((value, *out))
+                if labels is target:
+                    fl.nll_loss.value_and_grad(x, y, weight=w, sample_weight=s, out=out[0])
+                for function in (fl.softmax, fl.log_softmax):
+                    function(x, out=out[0])
+                fl.logsumexp(x)
+            for got in results[1:]:
+                assert_same_bits(got, results[0], f"{dtype.__name__} {rows} x {classes}")
+print("untouched")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs mprotect")
+def test_no_kernel_reads_or_writes_outside_the_arrays(run_python, isa):
+    """Every array ends at, or begins behind, a page whose access kills the process."""
+    assert run_python(GUARDED, env={"FASTLOSS_ISA": isa}) == "untouched"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs memory that is only reserved")
+def test_byte_strides_beyond_2_to_the_31():
+    """Three rows, 3 GiB apart: offsets that a 32-bit index would wrap. Only the touched pages become real."""
+    stride = 3 * 2**30
+    no_reserve = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Python 3.11 has no name for it
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve
+    try:
+        memory = mmap.mmap(-1, 2 * stride + 4096, flags=flags)
+    except OSError:
+        pytest.skip("no 6 GiB of address space")
+    input, target = losses.sample_logits(np.random.default_rng(0), np.float32, (3, 10))
+    far = np.ndarray((3, 10), np.float32, memory, strides=(stride, 4))
+    far[...] = input
+    expected = fl.cross_entropy.value_and_grad(input, target)
+    assert_same_bits(fl.cross_entropy.value_and_grad(far, target), expected)
+    assert_same_bits(fl.cross_entropy.value_and_grad(far, target, out=far), expected)
