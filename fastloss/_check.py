@@ -57,6 +57,13 @@ def number(name, value):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
 
 
+def finite(name, value):
+    result = number(name, value)
+    if not math.isfinite(result):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return result
+
+
 def fraction(name, value):
     result = number(name, value)
     if not 0 <= result <= 1:
@@ -113,9 +120,10 @@ def position(flat, shape):
     return f"[{', '.join(str(int(i)) for i in np.unravel_index(flat, shape))}]" if shape else ""
 
 
-def label_error(target, flat, row_shape, n_classes, ignore_index):
-    return IndexError(f"target{position(flat, row_shape)} = {int(target.flat[flat])} is out of range "
-                      f"for {n_classes} classes (ignore_index = {ignore_index})")
+def label_error(target, flat, row_shape, n_classes, ignore_index, name="target"):
+    ignored = "" if ignore_index is None else f" (ignore_index = {ignore_index})"
+    return IndexError(f"{name}{position(flat, row_shape)} = {int(target.flat[flat])} is out of range "
+                      f"for {n_classes} classes{ignored}")
 
 
 def sample_weight_error(sample_weight, flat, row_shape):
@@ -186,12 +194,22 @@ def outputs(out, pair, input, dtype, others):
     return grad, output(hess, "out[1]", input.shape, dtype, (input, grad, *others))
 
 
+def gradient_output(out, dtype, y, dy):
+    """The array for the gradient of a transform; it may be `y` or `dy` itself."""
+    in_place = isinstance(out, np.ndarray)
+    others = [array for array in (y, dy) if not (in_place and _same_memory(out, array))]
+    return output(out, "out", y.shape, dtype, others)
+
+
 # Domains of elementwise arguments: (low, high, which of them are left out: 1 low, 2 high, 3 both; just these two; NaN
 # passes; what to say).
 UNIT = (0.0, 1.0, 0, False, False, "must lie between 0 and 1")
 OPEN_UNIT = (0.0, 1.0, 3, False, False, "must lie between 0 and 1, neither of them included")
 NONNEGATIVE = (0.0, math.inf, 0, False, False, "must not be negative or NaN")
 POSITIVE = (0.0, math.inf, 1, False, False, "must be positive")
+NONNEGATIVE_OR_NAN = (0.0, math.inf, 0, False, True, "must not be negative")
+POSITIVE_OR_NAN = (0.0, math.inf, 1, False, True, "must be positive")
+ABOVE_MINUS_ONE = (-1.0, math.inf, 1, False, True, "must be greater than -1")
 SIGNS = (-1.0, 1.0, 0, True, False, "must be -1 or 1 (for 0 and 1, or bool, pass labels='01')")
 ZERO_ONE = (0.0, 1.0, 0, True, False, "must be 0 or 1 with labels='01'")
 
@@ -209,3 +227,11 @@ def in_domain(name, value, domain):
 
 def domain_error(name, array, domain, flat, shape):
     return ValueError(f"{name}{position(flat, shape)} = {array.flat[flat]} {domain[-1]}")
+
+
+def probability_error(name, array, flat, class_axis):
+    """For an element that the kernels found, which count with the class axis last."""
+    moved = np.moveaxis(array, class_axis, -1)
+    index = list(np.unravel_index(flat, moved.shape))
+    index.insert(class_axis, index.pop())
+    return domain_error(name, array, UNIT, np.ravel_multi_index(index, array.shape), array.shape)

@@ -103,54 +103,49 @@ class CombinedLoss:
         if not self.terms:
             raise ValueError("terms is empty: a combined loss needs at least one")
         for k, (loss, _) in enumerate(self.terms):
-            if not (callable(loss) and hasattr(loss, "value_and_grad")):
+            if isinstance(loss, type) or not (callable(loss) and hasattr(loss, "value_and_grad")):
                 raise TypeError(f"terms[{k}][0] must be a loss of fastloss, configured or not, got {loss!r}")
 
-    def _calls(self, args, options):
+    def _calls(self, input, target):
         """Each term with its factor and its arguments: a penalty takes the input alone."""
         for loss, factor in self.terms:
             function = getattr(loss, "function", loss)
-            penalty = isinstance(function, LossFunction) and "target" not in inspect.signature(function).parameters
-            yield loss, factor, args[:1] if penalty else args
+            if isinstance(function, LossFunction) and "target" not in inspect.signature(function).parameters:
+                yield loss, factor, (input,)
+            elif target is None and not isinstance(loss, CombinedLoss):
+                raise TypeError(f"target is missing: only penalties do without, and {loss!r} is none")
+            else:
+                yield loss, factor, (input, target)
 
-    def __call__(self, *args, **options):
-        return sum(factor * loss(*arguments, **options) for loss, factor, arguments in self._calls(args, options))
+    def __call__(self, input, target=None, **options):
+        return sum(factor * loss(*arguments, **options) for loss, factor, arguments in self._calls(input, target))
 
-    def _derivatives(self, method, args, options, grad_output):
+    def _derivatives(self, method, input, target, options, grad_output):
         """The sums, place by place, of what each term's `method` gives."""
         upstream = 1.0 if grad_output is None else grad_output
         totals = None
-        for loss, factor, arguments in self._calls(args, options):
+        for loss, factor, arguments in self._calls(input, target):
             # The factor travels with the upstream gradient, into the kernel.
             scaled = factor * (np.asarray(upstream) if np.ndim(upstream) else upstream)
             results = getattr(loss, method)(*arguments, grad_output=scaled, **options)
             results = list(results) if isinstance(results, tuple) else [results]
             if method == "value_and_grad":
                 results[0] = factor * results[0]
-            if totals is None:
-                totals = results
-            else:
-                totals = [total + result for total, result in zip(totals, results)]
+            totals = results if totals is None else [total + result for total, result in zip(totals, results)]
         return totals
 
-    def value_and_grad(self, *args, out=None, grad_output=None, **options):
+    def value_and_grad(self, input, target=None, *, out=None, grad_output=None, **options):
         """Value and gradient: the sums of the terms' own."""
-        value, grad = self._derivatives("value_and_grad", args, options, grad_output)
-        return value, _delivered(grad, out, args)
+        value, grad = self._derivatives("value_and_grad", input, target, options, grad_output)
+        return value, _delivered((grad,), out, input, target)[0]
 
-    def grad(self, *args, out=None, grad_output=None, **options):
+    def grad(self, input, target=None, *, out=None, grad_output=None, **options):
         """The gradient alone."""
-        (grad,) = self._derivatives("grad", args, options, grad_output)
-        return _delivered(grad, out, args)
+        return _delivered(self._derivatives("grad", input, target, options, grad_output), out, input, target)[0]
 
-    def grad_and_hess(self, *args, out=None, grad_output=None, **options):
+    def grad_and_hess(self, input, target=None, *, out=None, grad_output=None, **options):
         """Gradient and diagonal of the Hessian."""
-        grad, hess = self._derivatives("grad_and_hess", args, options, grad_output)
-        if out is None:
-            return grad, hess
-        grad_out, hess_out = _check.outputs(out, True, np.asarray(args[0]), grad.dtype, args[1:])
-        grad_out[...], hess_out[...] = grad, hess
-        return grad_out, hess_out
+        return _delivered(self._derivatives("grad_and_hess", input, target, options, grad_output), out, input, target)
 
     def __repr__(self):
         return f"combine([{', '.join(f'({loss!r}, {factor!r})' for loss, factor in self.terms)}])"
@@ -161,13 +156,14 @@ class CombinedLoss:
     __hash__ = None  # terms may be criteria, whose options may be arrays
 
 
-def _delivered(grad, out, args):
-    """The gradient, in `out` if that is given. It may be the input: all terms have been computed by now."""
+def _delivered(results, out, input, target):
+    """The gradient, or gradient and Hessian, in `out` if that is given. It may be the input: all terms are computed."""
     if out is None:
-        return grad
-    out, _ = _check.outputs(out, False, np.asarray(args[0]), grad.dtype, args[1:])
-    out[...] = grad
-    return out
+        return tuple(results)
+    arrays = _check.outputs(out, len(results) > 1, np.asarray(input), results[0].dtype, (target,))
+    for array, result in zip(arrays, results):
+        array[...] = result
+    return arrays
 
 
 def combine(terms):

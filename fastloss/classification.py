@@ -1,4 +1,4 @@
-"""Losses over classes: cross_entropy, nll_loss."""
+"""Losses over classes: cross_entropy, nll_loss, softmax_focal_loss, multi_margin_loss."""
 
 from ._function import LossFunction
 from ._native import softmax as _softmax
@@ -132,3 +132,134 @@ def nll_loss(input, target, *, weight=None, ignore_index=-100, reduction="mean",
     """
     return _softmax.run_loss, (_softmax.NLL, input, target, weight, ignore_index, reduction, 0.0, sample_weight, axis,
                                normalizer, n_threads)
+
+
+@LossFunction
+def softmax_focal_loss(input, target, *, gamma=2.0, weight=None, ignore_index=-100, reduction="mean",
+                       sample_weight=None, axis=1, normalizer=None, n_threads=None):
+    r"""Focal loss of logits against class labels: cross-entropy that attends less to what is already right.
+
+    .. math:: \ell_n = -w_y\, (1 - p_y)^\gamma \log p_y, \qquad p_c = \frac{\exp x_{nc}}{\sum_k \exp x_{nk}},
+              \quad y = y_n
+
+    Parameters
+    ----------
+    input : array_like, shape (C,), (N, C) or (N, C, d1, ...)
+        Logits. Dtypes as for `cross_entropy`.
+    target : array_like
+        Labels: integers or bool, of the input's shape without the class axis.
+    gamma : float, default 2
+        Not negative. 0 gives `cross_entropy`.
+    weight, ignore_index, reduction, sample_weight, axis, normalizer, n_threads
+        As for `cross_entropy` with labels: "mean" divides by the total weight ``weight[target] * sample_weight`` of
+        the rows that count, without their focal factor.
+
+    Returns
+    -------
+    float or ndarray
+        As for `cross_entropy`. With :math:`q = 1 - p_y`, the gradient is :math:`A\, (p_c - [c = y])` where
+        :math:`A = w_y\, (q^\gamma - \gamma\, q^{\gamma - 1} p_y \log p_y)`, and the Hessian its exact diagonal,
+        :math:`A\, p_c (1 - p_c) + \frac{d^2 \ell}{d (\log p_y)^2} ([c = y] - p_c)^2`; it can be negative.
+
+    Raises
+    ------
+    IndexError, TypeError
+        As for `cross_entropy`.
+    ValueError
+        As for `cross_entropy`, or `gamma` is negative or not finite.
+
+    See Also
+    --------
+    cross_entropy : the same with ``gamma=0``, and with probabilities or label smoothing.
+
+    Notes
+    -----
+    Values and gradients are within 4 ULP of the exact ones up to ``gamma=2``, those of confident rows included. The
+    rounding of the exponentials is raised to the power :math:`\gamma`, too: beyond 2, and for the Hessian, the bound
+    is :math:`3 + \gamma` ULP. Probabilities and :math:`(1 - p_y)^\gamma` count as 0 below the smallest normal number.
+
+    The Hessian crosses 0 at the label where :math:`-\log p_y` is near :math:`2 + 1/\gamma`, and at another class
+    :math:`c` that has nearly all of the probability. There its terms cancel, and its bound holds for the larger of
+    them.
+
+    Special values are those of `cross_entropy`. PyTorch has no such loss. The definition is that of Lin et al., "Focal
+    Loss for Dense Object Detection" (2017), with the softmax in place of the sigmoid.
+
+    Examples
+    --------
+    >>> import numpy as np, fastloss as fl
+    >>> logits = np.array([[2.0, 1.0, -1.0], [0.0, 3.0, 0.5]])
+    >>> labels = np.array([0, 2])
+    >>> loss, gradient = fl.softmax_focal_loss.value_and_grad(logits, labels)
+    >>> round(loss, 6)
+    1.143696
+    >>> gradient.round(4)
+    array([[-0.0342,  0.0301,  0.0041],
+           [ 0.0267,  0.5359, -0.5626]])
+    """
+    return _softmax.run_loss, (_softmax.SOFTMAX_FOCAL, input, target, weight, ignore_index, reduction, 0.0,
+                               sample_weight, axis, normalizer, n_threads, gamma)
+
+
+@LossFunction
+def multi_margin_loss(input, target, *, p=1, margin=1.0, weight=None, reduction="mean", sample_weight=None, axis=1,
+                      normalizer=None, n_threads=None):
+    r"""Hinge loss over classes: every other class should stay below the label's by a margin.
+
+    .. math:: \ell_n = \frac{w_y}{C} \sum_{c \ne y} \max(0,\; m - x_{ny} + x_{nc})^p, \qquad y = y_n
+
+    Parameters
+    ----------
+    input : array_like, shape (C,), (N, C) or (N, C, d1, ...)
+        Scores. Dtypes as for `cross_entropy`.
+    target : array_like
+        Labels: integers or bool, of the input's shape without the class axis.
+    p : {1, 2}, default 1
+        The power.
+    margin : float, default 1
+        The margin :math:`m`.
+    weight : array_like of shape (C,), optional
+        A weight for each class, not negative. Rows whose label has weight 0 are never read.
+    reduction : {"mean", "sum", "none", "batchmean"}, default "mean"
+        "mean" divides by the number of rows, or by the sum of their sample weights; class weights are no part of the
+        denominator (as in PyTorch, where `cross_entropy` and this loss differ).
+    sample_weight, axis, normalizer, n_threads
+        As for `cross_entropy`.
+
+    Returns
+    -------
+    float or ndarray
+        As for `cross_entropy`. A class that breaks the margin by :math:`z_c > 0` has gradient
+        :math:`p\, w_y z_c^{p - 1} / C`, the label minus the sum of those; at the kink :math:`z_c = 0` the subgradient
+        is 0. The Hessian's diagonal is 0 for ``p=1``; for ``p=2`` it is :math:`2 w_y / C` at each class that breaks
+        the margin, and their sum at the label.
+
+    Raises
+    ------
+    IndexError
+        A label is out of range; no label is ignored.
+    ValueError
+        As for `cross_entropy`, `p` is neither 1 nor 2, or `margin` is not finite.
+    TypeError
+        As for `cross_entropy`.
+
+    Notes
+    -----
+    Values and derivatives are within 4 ULP of the exact ones: :math:`m - x_y + x_c` is rounded once, so a small excess
+    over the margin has all its digits. A NaN makes the value, the label's gradient and its own class's gradient NaN.
+    The options are those of ``torch.nn.functional.multi_margin_loss``, which takes 1-D and 2-D inputs only and counts
+    a NaN as 0.
+
+    Examples
+    --------
+    >>> import numpy as np, fastloss as fl
+    >>> scores = np.array([[2.0, 1.5, -1.0], [0.0, 3.0, 0.5]])
+    >>> loss, gradient = fl.multi_margin_loss.value_and_grad(scores, [0, 2])
+    >>> round(loss, 6)
+    0.75
+    >>> gradient.round(4)
+    array([[-0.1667,  0.1667,  0.    ],
+           [ 0.1667,  0.1667, -0.3333]])
+    """
+    return _softmax.run_loss, (_softmax.MULTI_MARGIN, input, target, weight, None, reduction, 0.0, sample_weight, axis,
+                               normalizer, n_threads, p, margin)

@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 
-from . import binary, classification, divergence, margin
+from . import binary, classification, divergence, likelihood, margin, regression
 
 
 class Criterion:
@@ -435,3 +435,406 @@ class KLDivLoss(Criterion):
     """
 
     function = divergence.kl_div
+
+
+class MSELoss(Criterion):
+    """`mse_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `mse_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `mse_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.MSELoss(reduction="sum")([1.0, 2.0], [0.0, 4.0])
+    5.0
+    """
+
+    function = regression.mse_loss
+
+
+class L1Loss(Criterion):
+    """`l1_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `l1_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `l1_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.L1Loss(reduction="sum")([1.0, 2.0], [0.0, 4.0])
+    3.0
+    """
+
+    function = regression.l1_loss
+
+
+class SmoothL1Loss(Criterion):
+    """`smooth_l1_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `smooth_l1_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `smooth_l1_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.SmoothL1Loss(beta=2.0)([1.0, 2.0], [0.0, 5.0])
+    1.125
+    """
+
+    function = regression.smooth_l1_loss
+
+
+class HuberLoss(Criterion):
+    """`huber_loss` with its options set once.
+
+    Parameters
+    ----------
+    reduction, delta : optional
+        As for `huber_loss`; may be given by position, as in PyTorch.
+    **options
+        Any other option of `huber_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `huber_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.HuberLoss(delta=2.0)([1.0, 2.0], [0.0, 5.0])
+    2.25
+    """
+
+    function = regression.huber_loss
+    positional = ("reduction", "delta")
+
+
+class LogCoshLoss(Criterion):
+    """`log_cosh_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `log_cosh_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `log_cosh_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> round(fl.LogCoshLoss()([1.0, 2.0], [0.0, 5.0]), 6)
+    1.371555
+    """
+
+    function = regression.log_cosh_loss
+
+
+class PinballLoss(Criterion):
+    """`pinball_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `pinball_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `pinball_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.PinballLoss(quantile=0.75)([3.0, 1.0], [2.0, 2.0])
+    0.5
+    """
+
+    function = regression.pinball_loss
+
+
+class ExpectileLoss(Criterion):
+    """`expectile_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `expectile_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `expectile_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.ExpectileLoss(expectile=0.75)([4.0, 0.0], [2.0, 2.0])
+    2.0
+    """
+
+    function = regression.expectile_loss
+
+
+class PseudoHuberLoss(Criterion):
+    """`pseudo_huber_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `pseudo_huber_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `pseudo_huber_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.PseudoHuberLoss(delta=4.0)([3.0, 0.0], [0.0, 3.0])
+    4.0
+    """
+
+    function = regression.pseudo_huber_loss
+
+
+class EpsilonInsensitiveLoss(Criterion):
+    """`epsilon_insensitive_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `epsilon_insensitive_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `epsilon_insensitive_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.EpsilonInsensitiveLoss(epsilon=0.5)([1.25, 3.0], [1.0, 1.0])
+    0.75
+    """
+
+    function = regression.epsilon_insensitive_loss
+
+
+class SquaredEpsilonInsensitiveLoss(Criterion):
+    """`squared_epsilon_insensitive_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `squared_epsilon_insensitive_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `squared_epsilon_insensitive_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.SquaredEpsilonInsensitiveLoss(epsilon=0.5)([1.25, 3.0], [1.0, 1.0])
+    1.125
+    """
+
+    function = regression.squared_epsilon_insensitive_loss
+
+
+class MSLELoss(Criterion):
+    """`msle_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `msle_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `msle_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> round(fl.MSLELoss(reduction="sum")([1.0, 3.0], [0.0, 1.0]), 6)
+    0.960906
+    """
+
+    function = regression.msle_loss
+
+
+class PoissonNLLLoss(Criterion):
+    """`poisson_nll_loss` with its options set once.
+
+    Parameters
+    ----------
+    log_input, full : optional
+        As for `poisson_nll_loss`; may be given by position, as in PyTorch.
+    **options
+        Any other option of `poisson_nll_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `poisson_nll_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> round(fl.PoissonNLLLoss(full=True)([0.0, 1.0], [2.0, 3.0]), 6)
+    1.567085
+    """
+
+    function = likelihood.poisson_nll_loss
+    positional = ("log_input", "full")
+
+
+class GaussianNLLLoss(Criterion):
+    """`gaussian_nll_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `gaussian_nll_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `gaussian_nll_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> round(fl.GaussianNLLLoss(full=True)([1.0, 2.0], [0.0, 4.0], 2.0), 6)
+    1.890512
+    """
+
+    function = likelihood.gaussian_nll_loss
+
+
+class GammaNLLLoss(Criterion):
+    """`gamma_nll_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `gamma_nll_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `gamma_nll_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> round(fl.GammaNLLLoss()([0.0, 1.0], [2.0, 3.0]), 6)
+    2.051819
+    """
+
+    function = likelihood.gamma_nll_loss
+
+
+class TweedieNLLLoss(Criterion):
+    """`tweedie_nll_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Options of `tweedie_nll_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `tweedie_nll_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.TweedieNLLLoss(power=0)([0.0, 0.0], [2.0, 4.0])
+    2.5
+    """
+
+    function = likelihood.tweedie_nll_loss
+
+
+class SoftmaxFocalLoss(Criterion):
+    """`softmax_focal_loss` with its options set once.
+
+    Parameters
+    ----------
+    **options
+        Any option of `softmax_focal_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `softmax_focal_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> criterion = fl.SoftmaxFocalLoss(gamma=1.5)
+    >>> criterion
+    SoftmaxFocalLoss(gamma=1.5)
+    >>> round(criterion([[2.0, 1.0, -1.0]], [0]), 6)
+    0.055812
+    """
+
+    function = classification.softmax_focal_loss
+
+
+class MultiMarginLoss(Criterion):
+    """`multi_margin_loss` with its options set once.
+
+    Parameters
+    ----------
+    p, margin, weight : optional
+        As for `multi_margin_loss`; may be given by position, as in PyTorch.
+    **options
+        Any other option of `multi_margin_loss`.
+
+    Raises
+    ------
+    TypeError
+        An option that `multi_margin_loss` does not have.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.MultiMarginLoss(2)([[2.0, 1.5, -1.0]], [0])
+    0.08333333333333333
+    """
+
+    function = classification.multi_margin_loss
+    positional = ("p", "margin", "weight")

@@ -9,7 +9,8 @@ cdef extern from "kernels/types.h" nogil:
         FL_BOOL, FL_I8, FL_U8, FL_I16, FL_U16, FL_I32, FL_U32, FL_I64, FL_U64
         FL_F16, FL_BF16, FL_F32, FL_F64
     enum fl_rows_op:
-        FL_CROSS_ENTROPY, FL_NLL, FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP
+        FL_CROSS_ENTROPY, FL_NLL, FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP, FL_SOFTMAX_FOCAL
+        FL_MULTI_MARGIN, FL_MULTI_MARGIN_SQUARED, FL_PROBABILITY_CROSS_ENTROPY, FL_SOFTMAX_GRAD, FL_LOG_SOFTMAX_GRAD
     ctypedef struct fl_view:
         char *data
         int kind
@@ -28,14 +29,14 @@ cdef extern from "kernels/types.h" nogil:
         fl_view input, labels, target, weight, sample_weight, grad_output, value, grad, hess
         int has_ignore
         uint64_t ignore_bits
-        double smoothing
+        double smoothing, gamma, margin
         double scale
         int want_sum
     ctypedef struct fl_rows_partial:
         fl_sum loss
         fl_sum weight
         Py_ssize_t bad_label
-        Py_ssize_t bad_sample_weight
+        Py_ssize_t bad_sample_weight, bad_input, bad_target
     ctypedef void (*fl_rows_kernel)(const fl_rows_job *job, Py_ssize_t block, fl_rows_partial *partial) noexcept
     enum:
         FL_N_LOSSES

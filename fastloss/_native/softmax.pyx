@@ -23,6 +23,10 @@ NLL = FL_NLL
 SOFTMAX = FL_SOFTMAX
 LOG_SOFTMAX = FL_LOG_SOFTMAX
 LOGSUMEXP = FL_LOGSUMEXP
+SOFTMAX_FOCAL = FL_SOFTMAX_FOCAL
+MULTI_MARGIN = FL_MULTI_MARGIN
+SOFTMAX_GRAD = FL_SOFTMAX_GRAD
+LOG_SOFTMAX_GRAD = FL_LOG_SOFTMAX_GRAD
 
 cdef enum:
     BLOCK_ROWS_MULTIPLE = 16  # whole groups of rows
@@ -92,7 +96,7 @@ cdef object take_target(fl_rows_job *job, target, input, tuple row_shape, ignore
     target = readable("target", target)
     kind = kind_of(target)
     if kind >= FL_F16 and not (target.size == 0 and target.shape == row_shape):
-        if op == FL_NLL or target.shape != input.shape:
+        if op != FL_CROSS_ENTROPY or target.shape != input.shape:
             raise _check.target_shape_error(target, input.shape, row_shape, op == FL_CROSS_ENTROPY)
         if ignore_index != -100:
             raise ValueError(f"ignore_index = {ignore_index!r} has no meaning for a target of probabilities; "
@@ -103,8 +107,28 @@ cdef object take_target(fl_rows_job *job, target, input, tuple row_shape, ignore
         raise _check.target_shape_error(target, input.shape, row_shape, op == FL_CROSS_ENTROPY)
     if target.size:
         fill_view(&job.labels, target, -1)
-    job.has_ignore = ignorable(ignore_index, kind, &job.ignore_bits)
+    if op != FL_MULTI_MARGIN:
+        job.has_ignore = ignorable(ignore_index, kind, &job.ignore_bits)
     return target
+
+
+cdef int take_parameters(fl_rows_job *job, tuple parameters) except -1:
+    """What only one loss has: gamma of the focal loss, p and margin of the other."""
+    job.gamma = job.margin = 0
+    if job.op == FL_SOFTMAX_FOCAL:
+        job.gamma = _check.finite("gamma", parameters[0])
+        if job.gamma < 0:
+            raise ValueError(f"gamma must not be negative, got {parameters[0]!r}")
+        if job.gamma == 0:
+            job.op = FL_CROSS_ENTROPY
+    elif job.op == FL_MULTI_MARGIN:
+        power = _check.number("p", parameters[0])
+        if power != 1 and power != 2:
+            raise ValueError(f"p must be 1 or 2, got {parameters[0]!r}")
+        if power == 2:
+            job.op = FL_MULTI_MARGIN_SQUARED
+        job.margin = _check.finite("margin", parameters[1])
+    return 0
 
 
 cdef object take_weights(fl_rows_job *job, const fl_kernels *kernels, weight, sample_weight, tuple row_shape):
@@ -176,13 +200,16 @@ cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int r
                  object target, object sample_weight, object ignore_index, tuple row_shape, list arrays,
                  double *value) except -1:
     """The two passes. `arrays` are those to fill with 0 if there is nothing to differentiate."""
+    cdef char *class_weight = job.weight.data  # that of multi_margin_loss is no part of the denominator (PyTorch)
     cdef fl_sum total_weight
     cdef double divisor
     cdef fl_rows_partial *partials = <fl_rows_partial *>calloc(max(job.n_blocks, 1), sizeof(fl_rows_partial))
     if partials == NULL:
         raise MemoryError
     try:
+        job.weight.data = NULL if job.op >= FL_MULTI_MARGIN else class_weight
         launch(kernels.check_rows, job, partials, threads)
+        job.weight.data = class_weight
         check_partials(job, partials, target, sample_weight, ignore_index, row_shape, &total_weight)
         divisor = denominator(reduction, fl_total(total_weight), normalizer, row_shape)
         if not set_scale(job, reduction, divisor):
@@ -198,8 +225,8 @@ cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int r
 
 
 def run_loss(int want, out, grad_output, wrt, int op, input, target, weight, ignore_index, reduction,
-             label_smoothing, sample_weight, axis, normalizer, n_threads):
-    """cross_entropy and nll_loss: any of value, gradient and Hessian (`want`, a sum of the constants above)."""
+             label_smoothing, sample_weight, axis, normalizer, n_threads, *parameters):
+    """The losses of this family: any of value, gradient and Hessian (`want`, a sum of the constants above)."""
     cdef fl_rows_job job
     cdef const fl_kernels *kernels
     cdef int class_axis, threads, how = reduction_of(reduction)
@@ -212,6 +239,7 @@ def run_loss(int want, out, grad_output, wrt, int op, input, target, weight, ign
     kernels = kernels_for(&job.input)
     dtype = result_dtype(input, job.input.kind)
     job.smoothing = fraction("label_smoothing", label_smoothing)
+    take_parameters(&job, parameters)
     target = take_target(&job, target, input, row_shape, ignore_index, class_axis, op)
     weight, sample_weight = take_weights(&job, kernels, weight, sample_weight, row_shape)
     grad_output = take_upstream(&job, grad_output, how, row_shape)
@@ -257,3 +285,62 @@ def run_transform(int op, input, axis, keepdims, out, n_threads):
     launch(kernels_for(&job.input).run_rows, &job, partials, threads)
     free(partials)
     return result
+
+
+def run_transform_grad(int op, y, dy, axis, out, n_threads):
+    """softmax_grad and log_softmax_grad."""
+    cdef fl_rows_job job
+    cdef int class_axis, threads
+    cdef fl_rows_partial *partials
+    y, row_shape = take_input(&job, op, "y", y, axis, &class_axis)
+    dy = readable("dy", dy)
+    if dy.shape != y.shape:
+        raise ValueError(f"dy has shape {dy.shape}; it needs the shape {y.shape} of y")
+    dtype = result_dtype(y, job.input.kind)
+    threads = threads_for(job.n_blocks, n_threads)
+    if out is None:
+        result = new_like(y, dtype)
+    else:
+        result = _check.gradient_output(out, dtype, y, dy)
+    if result.size == 0:
+        return result
+    fill_view(&job.target, dy, class_axis)
+    fill_view(&job.grad, result, class_axis)
+    partials = <fl_rows_partial *>calloc(job.n_blocks, sizeof(fl_rows_partial))
+    if partials == NULL:
+        raise MemoryError
+    launch(kernels_for(&job.input).run_rows, &job, partials, threads)
+    free(partials)
+    return result
+
+
+def run_information(q_name, q, p, axis, n_threads):
+    """cross_entropy_probs, and entropy, where `p` is None and stands for `q`."""
+    cdef fl_rows_job job
+    cdef int class_axis, threads
+    cdef Py_ssize_t b, bad_q = -1, bad_p = -1
+    cdef fl_rows_partial *partials
+    q, row_shape = take_input(&job, FL_PROBABILITY_CROSS_ENTROPY, q_name, q, axis, &class_axis)
+    p = q if p is None else readable("p", p)
+    if p.shape != q.shape:
+        raise ValueError(f"p has shape {p.shape}; it needs the shape {q.shape} of {q_name}")
+    threads = threads_for(job.n_blocks, n_threads)
+    result = numpy.zeros(row_shape, result_dtype(q, job.input.kind))
+    if q.size:
+        fill_view(&job.target, p, class_axis)
+        fill_view(&job.value, result, -1)
+        partials = <fl_rows_partial *>calloc(job.n_blocks, sizeof(fl_rows_partial))
+        if partials == NULL:
+            raise MemoryError
+        for b in range(job.n_blocks):
+            partials[b].bad_input = partials[b].bad_target = -1
+        launch(kernels_for(&job.input).run_rows, &job, partials, threads)
+        for b in range(job.n_blocks - 1, -1, -1):
+            bad_q = partials[b].bad_input if partials[b].bad_input >= 0 else bad_q
+            bad_p = partials[b].bad_target if partials[b].bad_target >= 0 else bad_p
+        free(partials)
+    if bad_q >= 0:
+        raise _check.probability_error(q_name, q, bad_q, class_axis)
+    if bad_p >= 0:
+        raise _check.probability_error("p", p, bad_p, class_axis)
+    return float(result) if result.ndim == 0 else result

@@ -73,18 +73,19 @@
     -0x1.f113469f08c39p-13, 0x1.801b6e5468e8ep-14, -0x1.fac51f816455p-16, 0x1.9604a21e965c7p-18 }
 
 /* log(cosh(x)) = x^2/2 + x^4 C(x^2)
- * |x| <= 0.5; degree 3; relative error 2^-28.55, 0.0419 ULP */
-#define LOGCOSH_C_F32_DEGREE 3
+ * |x| <= 0.75; degree 4; relative error 2^-27.61, 0.0816 ULP */
+#define LOGCOSH_C_F32_DEGREE 4
 #define LOGCOSH_C_F32 { \
-    -0x1.55552ap-4f, 0x1.6bfc08p-6f, -0x1.b4f0dp-8f, 0x1.d62c9ep-10f }
+    -0x1.55552p-4f, 0x1.6c0128p-6f, -0x1.b73cfep-8f, 0x1.08d6bep-9f, \
+    -0x1.c6fadep-12f }
 
 /* log(cosh(x)) = x^2/2 + x^4 C(x^2)
- * |x| <= 0.5; degree 9; relative error 2^-61.85, 0.0022 ULP */
-#define LOGCOSH_C_F64_DEGREE 9
+ * |x| <= 0.75; degree 11; relative error 2^-58.66, 0.0195 ULP */
+#define LOGCOSH_C_F64_DEGREE 11
 #define LOGCOSH_C_F64 { \
-    -0x1.555555555555p-4, 0x1.6c16c16c15bd4p-6, -0x1.ba1ba1b908af8p-8, 0x1.1ea5d353c3ee6p-9, \
-    -0x1.833d86c170af5p-11, 0x1.0d0949d71700dp-12, -0x1.7d64b21a0fb0dp-14, 0x1.10884e6d3ccf9p-15, \
-    -0x1.7273fceceab6cp-17, 0x1.69df6dda47f7dp-19 }
+    -0x1.5555555555537p-4, 0x1.6c16c16c13239p-6, -0x1.ba1ba1b7b2958p-8, 0x1.1ea5d33473344p-9, \
+    -0x1.833d88240476ap-11, 0x1.0d0a0ad71a013p-12, -0x1.7d87b0ca15c9cp-14, 0x1.122ab977a8564p-15, \
+    -0x1.88d79e240cfp-17, 0x1.09a8ef47edd51p-18, -0x1.24ec81872e0bep-20, 0x1.71fcd5ca56eacp-23 }
 
 /* ln(2) = hi + lo to 2^-44.05; n * hi is exact for |n| <= 256 */
 #define LN2_HI_F32 0x1.62e4p-1f

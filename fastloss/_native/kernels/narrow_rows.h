@@ -5,7 +5,7 @@
 #ifndef FASTLOSS_NARROW_ROWS_H
 #define FASTLOSS_NARROW_ROWS_H
 
-#include "row_group.h"
+#include "focal_rows.h"
 
 enum { NARROW = 64, TILE = NARROW * LANES };
 
@@ -139,17 +139,20 @@ typedef struct {
     T base_factor[LANES];
     T inverse_sum[LANES]; /* p = inverse_sum e */
     T hess_factor[LANES]; /* Hessian = hess_factor p (1 - p) */
+    T curvature[LANES];   /*           + curvature p^2 for the focal loss */
 } row_factors;
 
 static void load_factors(const fl_rows_job *job, const row_group *g, row_factors *f)
 {
     for (int l = 0; l < LANES; l++) {
         double sum = 1 + g->others[l];
-        double scale = job->op == FL_CROSS_ENTROPY ? g->scale[l] * group_total(g, l) : 1;
+        double scale = has_softmax_gradient(job) ? g->scale[l] * group_total(g, l) : 1;
         f->exp_factor[l] = (T)(scale / sum);
         f->base_factor[l] = (T)g->scale[l];
         f->inverse_sum[l] = (T)(1 / sum);
         f->hess_factor[l] = (T)scale;
+        if (job->op == FL_SOFTMAX_FOCAL)
+            f->curvature[l] = (T)(g->scale[l] * g->curvature[l]);
     }
 }
 
@@ -169,6 +172,26 @@ FL_INLINE void narrow_derivatives(T *x, const T *base, T *hess, fl_size n_classe
             slope = slope - base_factor * v_load(base + c * LANES);
         v_store(x + c * LANES, slope);
     }
+}
+
+/* The focal loss's Hessian, from the exponentials. */
+static void narrow_focal_hessian(const T *x, T *hess, fl_size n_classes, const row_factors *f)
+{
+    for (int lane = 0; lane < LANES; lane += WIDTH) {
+        const vf inverse_sum = v_load(f->inverse_sum + lane), hess_factor = v_load(f->hess_factor + lane);
+        const vf curvature = v_load(f->curvature + lane);
+        for (fl_size c = 0; c < n_classes; c++) {
+            vf p = v_load(x + c * LANES + lane) * inverse_sum;
+            v_store(hess + c * LANES + lane, p * (hess_factor * (v_set(1) - p) + curvature * p));
+        }
+    }
+}
+
+static void mend_focal_tile(const row_group *g, fl_size n_classes, T *grad, T *hess)
+{
+    for (int l = 0; l < LANES; l++)
+        if (g->label[l] != SKIPPED)
+            mend_focal_row(g, l, 0, n_classes, LANES, grad + l, hess ? hess + l : NULL);
 }
 
 /* The gradient at the label and at the maximum, where the loop's formula loses digits. `e` comes from before it. */
@@ -212,6 +235,8 @@ static void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *
     if (job->op != FL_LOGSUMEXP)
         for (int l = 0; l < LANES; l++)
             g->others[l] += g->maximum[l] - g->maximum[l]; /* a row whose maximum is infinite is NaN */
+    if (job->op == FL_SOFTMAX_FOCAL)
+        focal_factors(job, g, 0, LANES);
     if (!job->grad.data)
         return;
     if (job->op == FL_LOG_SOFTMAX) {
@@ -225,10 +250,16 @@ static void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *
         load_factors(job, g, &factors);
         for (int l = 0; l < LANES; l++)
             label_exp[l] = g->label[l] >= 0 ? x[g->label[l] * LANES + l] : 0;
+        const int focal = job->op == FL_SOFTMAX_FOCAL;
+        if (focal && hess)
+            narrow_focal_hessian(x, hess, n_classes, &factors);
+        T *plain_hess = focal ? NULL : hess;
         for (int lane = 0; lane < LANES; lane += WIDTH)
-            narrow_derivatives(x + lane, base ? base + lane : NULL, hess ? hess + lane : NULL, n_classes, lane,
-                               &factors);
-        if (job->op == FL_CROSS_ENTROPY)
+            narrow_derivatives(x + lane, base ? base + lane : NULL, plain_hess ? plain_hess + lane : NULL,
+                               n_classes, lane, &factors);
+        if (focal)
+            mend_focal_tile(g, n_classes, x, hess);
+        else if (job->op == FL_CROSS_ENTROPY)
             mend_tile(g, base, label_exp, x, hess);
     }
     store_tile(&job->grad, row, n, n_classes, x);

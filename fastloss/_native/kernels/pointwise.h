@@ -4,6 +4,7 @@
 #define FASTLOSS_POINTWISE_H
 
 #include "formulas_binary.h"
+#include "formulas_likelihood.h"
 #include "formulas_margin.h"
 #include "formulas_regression.h"
 #include "formulas_transforms.h"

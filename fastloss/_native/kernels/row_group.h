@@ -33,6 +33,11 @@ typedef struct {
     double others[LANES];
     double base_top[LANES], base_others[LANES]; /* base at the maximum; its sum over the other classes */
     double base_distance[LANES];                /* sum of base_c (maximum - x_c) */
+    /* of the focal loss, whose `own` is made from the statistics (focal_rows.h): */
+    double loss_weight[LANES]; /* what the loss takes for `own`, which the gradient has */
+    double curvature[LANES], label_gradient[LANES], label_hessian[LANES];
+    /* of sum_rows.h: */
+    double value[LANES];
 } row_group;
 
 static void canonical_labels(const fl_rows_job *job, fl_size row, fl_size n, int64_t *labels)
@@ -158,6 +163,12 @@ static void group_logs(const row_group *g, T *logs)
         v_store(logs + l, v_log1p_nonnegative(v_load(logs + l)));
 }
 
+/* Whether the gradient is the one at the top of this file. */
+FL_INLINE int has_softmax_gradient(const fl_rows_job *job)
+{
+    return job->op == FL_CROSS_ENTROPY || job->op == FL_SOFTMAX_FOCAL;
+}
+
 /* Losses of a group: into `value`, and added lane by lane to `sums`. */
 static void finish_group(const fl_rows_job *job, fl_size row, int n, const row_group *g, fl_sum sums[LANES])
 {
@@ -169,6 +180,11 @@ static void finish_group(const fl_rows_job *job, fl_size row, int n, const row_g
         switch (job->op) {
         case FL_LOGSUMEXP:
             loss = (double)g->maximum[l] + (double)logs[l];
+            break;
+        case FL_MULTI_MARGIN:
+        case FL_MULTI_MARGIN_SQUARED:
+        case FL_PROBABILITY_CROSS_ENTROPY:
+            loss = g->factor[l] * g->value[l];
             break;
         case FL_NLL:
             loss = own == 0 ? 0 : -own * (double)g->label_logit[l] * g->factor[l];

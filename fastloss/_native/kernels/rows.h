@@ -2,7 +2,7 @@
 #ifndef FASTLOSS_ROWS_H
 #define FASTLOSS_ROWS_H
 
-#include "wide_rows.h"
+#include "sum_rows.h"
 
 /* nll_loss reads one class of each row and writes one non-zero. */
 static void nll_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
@@ -33,12 +33,16 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
         int n = last - row < LANES ? (int)(last - row) : LANES;
         row_group g;
         load_group(job, row, n, &g);
-        if (job->op == FL_NLL)
+        if (job->op >= FL_MULTI_MARGIN)
+            sum_group(job, row, n, &g, partial);
+        else if (job->op == FL_NLL)
             nll_group(job, row, n, &g);
         else if (job->n_classes <= NARROW)
             narrow_group(job, row, n, &g);
         else
             wide_group(job, row, n, &g);
+        if (job->op == FL_SOFTMAX_FOCAL)
+            memcpy(g.own, g.loss_weight, sizeof g.own);
         if (job->want_sum || job->value.data)
             finish_group(job, row, n, &g, sums);
     }

@@ -47,7 +47,11 @@ static inline void fl_add(fl_sum *total, double x)
 /* The sum in one number. Once it is infinite, lo holds NaN. */
 static inline double fl_total(fl_sum sum) { return sum.hi - sum.hi == 0 ? sum.hi + sum.lo : sum.hi; }
 
-enum fl_rows_op { FL_CROSS_ENTROPY, FL_NLL, FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP };
+/* From FL_MULTI_MARGIN on: the operations of sum_rows.h. */
+enum fl_rows_op {
+    FL_CROSS_ENTROPY, FL_NLL, FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP, FL_SOFTMAX_FOCAL,
+    FL_MULTI_MARGIN, FL_MULTI_MARGIN_SQUARED, FL_PROBABILITY_CROSS_ENTROPY, FL_SOFTMAX_GRAD, FL_LOG_SOFTMAX_GRAD
+};
 
 /* One call of the softmax family. The class axis is last in every view that has one; "row" is everything else. */
 typedef struct {
@@ -56,7 +60,7 @@ typedef struct {
 
     fl_view input;         /* rows x classes */
     fl_view labels;        /* rows, integers; or ... */
-    fl_view target;        /* rows x classes, probabilities */
+    fl_view target;        /* rows x classes, probabilities; the gradient that a transform's is computed from */
     fl_view weight;        /* classes */
     fl_view sample_weight; /* rows */
     fl_view grad_output;   /* rows */
@@ -66,6 +70,8 @@ typedef struct {
     int has_ignore;         /* the label dtype can hold ignore_index */
     uint64_t ignore_bits;   /* its 64-bit pattern, sign-extended */
     double smoothing;
+    double gamma;           /* of the focal loss, positive */
+    double margin;
     double scale;           /* of every gradient: upstream gradient over normaliser */
     int want_sum;           /* add the losses up in the block's partial */
 } fl_rows_job;
@@ -76,6 +82,7 @@ typedef struct {
     fl_sum weight;            /* of the rows that count */
     fl_size bad_label;        /* first row whose label is out of range, or -1 */
     fl_size bad_sample_weight; /* first row whose sample weight is negative or NaN, or -1 */
+    fl_size bad_input, bad_target; /* first element that is no probability, or -1; where that matters */
 } fl_rows_partial;
 
 typedef void (*fl_rows_kernel)(const fl_rows_job *job, fl_size block, fl_rows_partial *partial);

@@ -231,6 +231,16 @@ FL_INLINE void wide_derivatives(const T *e, const T *base, fl_size n, const row_
             grad[i] = e[i] * exp_factor;
 }
 
+/* The focal loss's Hessian, from the exponentials. */
+static void wide_focal_hessian(const T *e, fl_size n, const row_factors *f, int l, T *hess)
+{
+    const T inverse_sum = f->inverse_sum[l], hess_factor = f->hess_factor[l], curvature = f->curvature[l];
+    for (fl_size i = 0; i < n; i++) {
+        T p = e[i] * inverse_sum;
+        hess[i] = p * (hess_factor * (1 - p) + curvature * p);
+    }
+}
+
 /* Label and maximum, if they lie in the chunk: see class_gradient. */
 static void mend_chunk(const wide_row *r, const row_group *g, fl_size c, fl_size n, const T *base, T label_exp, T *grad,
                        T *hess)
@@ -262,8 +272,13 @@ static void wide_gradient(wide_row *r, const row_group *g, const row_factors *f,
         if (job->hess.data)
             hess = r->hess ? r->hess + c : r->hess_chunk;
         T label_exp = g->label[l] >= 0 && label >= 0 && label < n ? grad[label] : 0;
-        wide_derivatives(grad, base, n, f, l, grad, hess);
-        if (job->op == FL_CROSS_ENTROPY)
+        const int focal = job->op == FL_SOFTMAX_FOCAL;
+        if (focal && hess)
+            wide_focal_hessian(grad, n, f, l, hess);
+        wide_derivatives(grad, base, n, f, l, grad, focal ? NULL : hess);
+        if (focal)
+            mend_focal_row(g, l, c, n, 1, grad, hess);
+        else if (job->op == FL_CROSS_ENTROPY)
             mend_chunk(r, g, c, n, base, label_exp, grad, hess);
         if (!r->grad)
             view_write(&job->grad, r->start + c, n, grad);
@@ -326,6 +341,8 @@ static void wide_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
         wide_statistics(&r, g, keep);
         if (job->op == FL_LOGSUMEXP && g->maximum[l] - g->maximum[l] != 0)
             infinite_logsumexp(&r, g);
+        if (job->op == FL_SOFTMAX_FOCAL)
+            focal_factors(job, g, l, l + 1);
         if (!job->grad.data)
             continue;
         if (job->op == FL_LOG_SOFTMAX)

@@ -1,0 +1,475 @@
+/* Operations that add something up over the classes of a row, and then make each result from its class and the sums:
+ *
+ *     multi_margin_loss                x and the row's label
+ *     entropy, cross_entropy_probs     x and t, both probabilities; value only
+ *     softmax_grad, log_softmax_grad   x the transform's result, t the gradient that comes back to it
+ *
+ * sum_terms and sum_slope are the formulas; how a row is walked is the same for all: narrow rows with rows as lanes, wide
+ * ones in chunks along the classes. */
+#ifndef FASTLOSS_SUM_ROWS_H
+#define FASTLOSS_SUM_ROWS_H
+
+#include "wide_rows.h"
+
+enum { N_SUMS = 3 };
+
+/* What the formulas of a row need besides its classes; a number a row. */
+typedef struct {
+    T offset[LANES], offset_low[LANES]; /* margin - x at the label */
+    T shrink;                           /* a power of two close to 1 / classes, so that no sum overflows before its mean */
+    T factor[LANES];                    /* of the gradient */
+    T total[LANES], total_low[LANES];   /* the first sum, in twice the precision */
+    double sums[LANES][N_SUMS];
+} sum_rows;
+
+typedef struct {
+    vf offset, offset_low, shrink, factor, total, total_low;
+} sum_constants;
+
+/* The terms of each sum; `rounding` is what the first lacks to be exact. */
+typedef struct {
+    vf term[N_SUMS], rounding;
+} sum_parts;
+
+/* How many of the sums an operation has. */
+FL_INLINE int n_sums(int op)
+{
+    return op == FL_MULTI_MARGIN_SQUARED ? 3 : op == FL_MULTI_MARGIN || op == FL_PROBABILITY_CROSS_ENTROPY ? 2 : 1;
+}
+
+FL_INLINE int is_margin(int op) { return op == FL_MULTI_MARGIN || op == FL_MULTI_MARGIN_SQUARED; }
+
+/* x where it is finite, else 0: the rounding error of an infinite sum or product is NaN, and has no meaning. */
+FL_INLINE vf v_finite_or_zero(vf x) { return v_where_eq(x - x, v_set(0), x, v_set(0)); }
+
+/* margin - x_y + x, rounded once, so that a small excess has all its digits. */
+FL_INLINE vf v_margin_excess(vf x, const sum_constants *k)
+{
+    vf sum = k->offset, error = k->offset_low;
+    v_two_sum(&sum, &error, x);
+    return sum + v_finite_or_zero(error);
+}
+
+FL_INLINE vf v_positive_part(vf x) { return v_where_lt(x, v_set(0), v_set(0), x); }
+
+/* 1 where x > 0, 0 elsewhere; NaN stays NaN. */
+FL_INLINE vf v_is_positive(vf x) { return v_where_lt(v_set(0), x, v_set(1), v_where_eq(x, x, v_set(0), x)); }
+
+/* 0 for a probability, 1 for anything else. */
+FL_INLINE vf v_no_probability(vf x)
+{
+    vf at_most_1 = v_where_lt(v_set(1), x, v_set(1), v_where_eq(x, x, v_set(0), v_set(1)));
+    return v_where_lt(x, v_set(0), v_set(1), at_most_1);
+}
+
+FL_INLINE sum_parts sum_terms(int op, vf x, vf t, const sum_constants *k)
+{
+    sum_parts s;
+    s.term[1] = s.term[2] = s.rounding = v_set(0);
+    if (is_margin(op)) {
+        vf excess = v_margin_excess(x, k), positive = v_positive_part(excess), shrunk = positive * k->shrink;
+        s.term[0] = (op == FL_MULTI_MARGIN ? v_set(1) : positive) * shrunk;
+        s.term[1] = v_is_positive(excess);
+        s.term[2] = shrunk;
+    } else if (op == FL_PROBABILITY_CROSS_ENTROPY) {
+        s.term[0] = v_where_eq(t, v_set(0), v_set(0), -(t * v_log(x))); /* 0 * inf counts 0 */
+        s.term[1] = v_no_probability(x) + v_no_probability(t);
+    } else if (op == FL_SOFTMAX_GRAD) {
+        s.term[0] = x * t;
+        s.rounding = v_finite_or_zero(v_product_error(x, t, s.term[0]));
+    } else
+        s.term[0] = t;
+    return s;
+}
+
+/* y - (total + total_low) to nearly twice the precision: what rounding leaves out goes to *low. */
+FL_INLINE vf v_minus_total(vf y, const sum_constants *k, vf *low)
+{
+    vf difference = y, error = v_set(0);
+    v_two_sum(&difference, &error, -k->total);
+    *low = v_finite_or_zero(error - k->total_low);
+    return difference;
+}
+
+/* t - exp(x) total. For the likely class it is written (t - total) - (exp(x) - 1) total, because there t is close to the
+ * total when the gradient comes from a label. */
+FL_INLINE vf v_log_softmax_slope(vf x, vf t, const sum_constants *k)
+{
+    vf p = v_exp(x, v_set(0)), product = p * k->total, difference = t, error = v_set(0), low;
+    vf product_low = v_finite_or_zero(v_product_error(p, k->total, product)) + p * k->total_low;
+    v_two_sum(&difference, &error, -product);
+    vf unlikely = difference + v_finite_or_zero(error - product_low);
+    vf rest = v_minus_total(t, k, &low);
+    vf likely = (rest + low) - v_expm1_nonpositive(x) * k->total;
+    return v_where_lt(x, v_set((T)-0.6), unlikely, v_where_lt(v_set(0), x, unlikely, likely));
+}
+
+FL_INLINE vf sum_slope(int op, vf x, vf t, const sum_constants *k)
+{
+    if (op == FL_MULTI_MARGIN)
+        return k->factor * v_is_positive(v_margin_excess(x, k));
+    if (op == FL_MULTI_MARGIN_SQUARED)
+        return k->factor * v_positive_part(v_margin_excess(x, k));
+    if (op == FL_LOG_SOFTMAX_GRAD)
+        return v_log_softmax_slope(x, t, k);
+    vf low, difference = v_minus_total(t, k, &low);
+    return x * (difference + low);
+}
+
+FL_INLINE vf sum_curvature(int op, vf x, const sum_constants *k)
+{
+    if (op == FL_MULTI_MARGIN)
+        return v_set(0);
+    return k->factor * v_is_positive(v_margin_excess(x, k));
+}
+
+/* Before the sums: what a row's label gives. */
+static void margin_constants(const fl_rows_job *job, const row_group *g, sum_rows *s)
+{
+    const T margin = (T)job->margin, margin_low = (T)(job->margin - (double)margin);
+    const double slope = job->op == FL_MULTI_MARGIN ? 1 : 2;
+    double shrink = 1;
+    while (shrink * (double)job->n_classes > 1)
+        shrink /= 2;
+    s->shrink = (T)shrink;
+    for (int l = 0; l < LANES; l += WIDTH) {
+        vf sum = v_set(margin), error = v_set(margin_low);
+        v_two_sum(&sum, &error, -v_load(g->label_logit + l));
+        v_store(s->offset + l, sum);
+        v_store(s->offset_low + l, v_finite_or_zero(error));
+    }
+    for (int l = 0; l < LANES; l++)
+        s->factor[l] = (T)(slope * g->scale[l] * g->own[l] / (double)job->n_classes);
+}
+
+/* After them. */
+static void finish_sums(const fl_rows_job *job, int l, const fl_sum sums[N_SUMS], row_group *g, sum_rows *s)
+{
+    double total = fl_total(sums[0]);
+    for (int i = 0; i < N_SUMS; i++)
+        s->sums[l][i] = fl_total(sums[i]);
+    s->total[l] = (T)total;
+    s->total_low[l] = total - total == 0 ? (T)((sums[0].hi - (double)s->total[l]) + sums[0].lo) : 0;
+    g->value[l] = total;
+    if (is_margin(job->op))
+        g->value[l] = g->own[l] * (total / ((double)s->shrink * (double)job->n_classes));
+}
+
+static T margin_label_gradient(const fl_rows_job *job, const row_group *g, const sum_rows *s, int l)
+{
+    double sum = job->op == FL_MULTI_MARGIN ? s->sums[l][1] : 2 * (s->sums[l][2] / (double)s->shrink);
+    return (T)(0 - g->scale[l] * g->own[l] * (sum / (double)job->n_classes));
+}
+
+static T margin_label_hessian(const fl_rows_job *job, const row_group *g, const sum_rows *s, int l)
+{
+    if (job->op == FL_MULTI_MARGIN)
+        return 0;
+    return (T)(2 * g->scale[l] * g->own[l] * (s->sums[l][1] / (double)job->n_classes));
+}
+
+/* The first of n elements that is no probability, or -1. */
+static fl_size find_no_probability(const fl_view *view, fl_size start, fl_size n)
+{
+    for (fl_size i = start; i < start + n; i++) {
+        T x = view_at(view, i);
+        if (!(x >= 0 && x <= 1))
+            return i;
+    }
+    return -1;
+}
+
+static void note_no_probability(const fl_rows_job *job, fl_size row, fl_rows_partial *partial)
+{
+    const fl_size start = row * job->n_classes;
+    if (partial->bad_input < 0)
+        partial->bad_input = find_no_probability(&job->input, start, job->n_classes);
+    if (partial->bad_target < 0)
+        partial->bad_target = find_no_probability(&job->target, start, job->n_classes);
+}
+
+/* --- narrow rows --- */
+
+FL_INLINE sum_constants narrow_constants(const sum_rows *s, int lane)
+{
+    return (sum_constants){v_load(s->offset + lane), v_load(s->offset_low + lane), v_set(s->shrink),
+                           v_load(s->factor + lane), v_load(s->total + lane),      v_load(s->total_low + lane)};
+}
+
+FL_INLINE void narrow_sums(const fl_rows_job *job, int op, const T *x, const T *t, row_group *g, sum_rows *s)
+{
+    for (int lane = 0; lane < LANES; lane += WIDTH) {
+        const sum_constants k = narrow_constants(s, lane);
+        vf sum[N_SUMS], error[N_SUMS], label;
+        T labels[WIDTH], sums[N_SUMS][WIDTH], errors[N_SUMS][WIDTH];
+        for (int i = 0; i < WIDTH; i++)
+            labels[i] = (T)g->label[lane + i];
+        label = v_load(labels);
+        for (int i = 0; i < N_SUMS; i++)
+            sum[i] = error[i] = v_set(0);
+        for (fl_size c = 0; c < job->n_classes; c++) {
+            sum_parts p = sum_terms(op, v_load(x + c * LANES + lane), t ? v_load(t + c * LANES + lane) : v_set(0), &k);
+            for (int i = 0; i < n_sums(op); i++) {
+                if (is_margin(op)) /* the label has no term */
+                    p.term[i] = v_where_eq(label, v_set((T)c), v_set(0), p.term[i]);
+                v_two_sum(&sum[i], &error[i], p.term[i]);
+            }
+            if (op == FL_SOFTMAX_GRAD)
+                error[0] = error[0] + p.rounding;
+        }
+        for (int i = 0; i < N_SUMS; i++) {
+            v_store(sums[i], sum[i]);
+            v_store(errors[i], error[i]);
+        }
+        for (int i = 0; i < WIDTH; i++) {
+            fl_sum row[N_SUMS];
+            for (int j = 0; j < N_SUMS; j++)
+                row[j] = (fl_sum){sums[j][i], errors[j][i]};
+            finish_sums(job, lane + i, row, g, s);
+        }
+    }
+}
+
+FL_INLINE void narrow_slopes(const fl_rows_job *job, int op, T *x, const T *t, T *hess, const sum_rows *s)
+{
+    for (int lane = 0; lane < LANES; lane += WIDTH) {
+        const sum_constants k = narrow_constants(s, lane);
+        for (fl_size at = lane; at < job->n_classes * LANES; at += LANES) {
+            vf x_c = v_load(x + at);
+            if (hess)
+                v_store(hess + at, sum_curvature(op, x_c, &k));
+            v_store(x + at, sum_slope(op, x_c, t ? v_load(t + at) : v_set(0), &k));
+        }
+    }
+}
+
+FL_INLINE void narrow_sum_group(const fl_rows_job *job, int op, fl_size row, int n, row_group *g, sum_rows *s,
+                                fl_rows_partial *partial)
+{
+    const fl_size n_classes = job->n_classes;
+    T x[TILE], t_tile[TILE], hess[TILE], *t = is_margin(op) ? NULL : t_tile;
+    load_tile(&job->input, row, n, n_classes, g, x);
+    if (t)
+        load_tile(&job->target, row, n, n_classes, g, t);
+    if (is_margin(op)) {
+        for (int l = 0; l < LANES; l++)
+            g->label_logit[l] = g->label[l] >= 0 ? x[g->label[l] * LANES + l] : 0;
+        margin_constants(job, g, s);
+    }
+    narrow_sums(job, op, x, t, g, s);
+    if (op == FL_PROBABILITY_CROSS_ENTROPY)
+        for (int l = 0; l < n; l++)
+            if (s->sums[l][1] != 0)
+                note_no_probability(job, row + l, partial);
+    if (op == FL_PROBABILITY_CROSS_ENTROPY || !job->grad.data)
+        return;
+    narrow_slopes(job, op, x, t, is_margin(op) && job->hess.data ? hess : NULL, s);
+    for (int l = 0; l < LANES; l++)
+        if (is_margin(op) && g->label[l] >= 0) {
+            x[g->label[l] * LANES + l] = margin_label_gradient(job, g, s, l);
+            if (job->hess.data)
+                hess[g->label[l] * LANES + l] = margin_label_hessian(job, g, s, l);
+        }
+    store_tile(&job->grad, row, n, n_classes, x);
+    if (job->hess.data)
+        store_tile(&job->hess, row, n, n_classes, hess);
+}
+
+/* --- wide rows --- */
+
+FL_INLINE sum_constants wide_constants(const sum_rows *s, int l)
+{
+    return (sum_constants){v_set(s->offset[l]), v_set(s->offset_low[l]), v_set(s->shrink),
+                           v_set(s->factor[l]), v_set(s->total[l]),      v_set(s->total_low[l])};
+}
+
+/* The terms of n <= STRIP elements, 0 beyond them and at `skip`. */
+FL_INLINE void sum_part(int op, const T *x, const T *t, fl_size n, fl_size skip, const sum_constants *k,
+                        vf terms[N_SUMS][4 * UNIT], vf rounding[4 * UNIT])
+{
+    T xs[STRIP] = {0}, ts[STRIP] = {0}, part[N_SUMS + 1][STRIP];
+    memcpy(xs, x, (size_t)n * sizeof(T));
+    if (t)
+        memcpy(ts, t, (size_t)n * sizeof(T));
+    for (int i = 0; i < STRIP; i += WIDTH) {
+        sum_parts p = sum_terms(op, v_load(xs + i), v_load(ts + i), k);
+        for (int j = 0; j < N_SUMS; j++)
+            v_store(part[j] + i, p.term[j]);
+        v_store(part[N_SUMS] + i, p.rounding);
+    }
+    for (int j = 0; j <= N_SUMS; j++)
+        for (int i = 0; i < STRIP; i++)
+            part[j][i] = i < n && i != skip ? part[j][i] : 0;
+    for (int i = 0; i < 4 * UNIT; i++) {
+        for (int j = 0; j < N_SUMS; j++)
+            terms[j][i] = v_load(part[j] + i * WIDTH);
+        rounding[i] = v_load(part[N_SUMS] + i * WIDTH);
+    }
+}
+
+FL_INLINE void sum_strips(int op, const T *x, const T *t, fl_size n, fl_size skip, const sum_constants *k,
+                          lane_sums sums[N_SUMS])
+{
+    for (fl_size i = 0; i < n; i += STRIP) {
+        vf terms[N_SUMS][4 * UNIT], rounding[4 * UNIT];
+        int whole = i + STRIP <= n, skipping = skip >= i && skip < i + STRIP;
+        if (whole && !skipping)
+            FL_UNROLL
+            for (int j = 0; j < 4 * UNIT; j++) {
+                fl_size at = i + j * WIDTH;
+                sum_parts p = sum_terms(op, v_load(x + at), t ? v_load(t + at) : v_set(0), k);
+                terms[0][j] = p.term[0];
+                terms[1][j] = p.term[1];
+                terms[2][j] = p.term[2];
+                rounding[j] = p.rounding;
+            }
+        else
+            sum_part(op, x + i, t ? t + i : NULL, whole ? STRIP : n - i, skipping ? skip - i : -1, k, terms, rounding);
+        if (op == FL_SOFTMAX_GRAD || op == FL_LOG_SOFTMAX_GRAD) /* terms of both signs: no sum may round */
+            FL_UNROLL
+            for (int j = 0; j < 4 * UNIT; j++) {
+                v_two_sum(&sums[0].sum[j % UNIT], &sums[0].error[j % UNIT], terms[0][j]);
+                sums[0].error[j % UNIT] = sums[0].error[j % UNIT] + rounding[j];
+            }
+        else
+            for (int j = 0; j < n_sums(op); j++)
+                add_strip(&sums[j], terms[j]);
+    }
+}
+
+/* One row; its chunks of input and target. */
+typedef struct {
+    const fl_rows_job *job;
+    fl_size start;
+    const T *x, *t; /* the row's memory, or NULL */
+    T x_chunk[CHUNK], t_chunk[CHUNK];
+} sum_row;
+
+static const T *input_chunk(sum_row *r, fl_size c, fl_size n)
+{
+    if (r->x)
+        return r->x + c;
+    view_read(&r->job->input, r->start + c, n, r->x_chunk);
+    return r->x_chunk;
+}
+
+static const T *target_chunk(sum_row *r, fl_size c, fl_size n)
+{
+    if (r->t)
+        return r->t + c;
+    view_read(&r->job->target, r->start + c, n, r->t_chunk);
+    return r->t_chunk;
+}
+
+FL_INLINE void wide_sums(sum_row *r, int op, int l, row_group *g, sum_rows *s)
+{
+    const fl_size n_classes = r->job->n_classes;
+    const sum_constants k = wide_constants(s, l);
+    lane_sums sums[N_SUMS] = {NO_SUMS, NO_SUMS, NO_SUMS};
+    fl_sum totals[N_SUMS];
+    for (fl_size c = 0; c < n_classes; c += CHUNK) {
+        fl_size n = n_classes - c < CHUNK ? n_classes - c : CHUNK;
+        const T *t = is_margin(op) ? NULL : target_chunk(r, c, n);
+        sum_strips(op, input_chunk(r, c, n), t, n, is_margin(op) ? (fl_size)g->label[l] - c : -1, &k, sums);
+    }
+    for (int i = 0; i < N_SUMS; i++)
+        totals[i] = sum_lanes(sums[i].sum, sums[i].error);
+    finish_sums(r->job, l, totals, g, s);
+}
+
+FL_INLINE void wide_slopes(sum_row *r, int op, const row_group *g, const sum_rows *s, int l)
+{
+    const fl_rows_job *job = r->job;
+    const sum_constants k = wide_constants(s, l);
+    const int with_hess = is_margin(op) && job->hess.data;
+    for (fl_size c = 0; c < job->n_classes; c += CHUNK) {
+        T slopes[CHUNK], curvatures[CHUNK], xs[LANES] = {0}, ts[LANES] = {0};
+        fl_size n = job->n_classes - c < CHUNK ? job->n_classes - c : CHUNK, label = (fl_size)g->label[l] - c;
+        const T *x = input_chunk(r, c, n), *t = is_margin(op) ? NULL : target_chunk(r, c, n);
+        for (fl_size i = 0; i < n; i += WIDTH) {
+            const T *x_i = x + i, *t_i = t ? t + i : ts;
+            if (n - i < WIDTH) {
+                x_i = memcpy(xs, x + i, (size_t)(n - i) * sizeof(T));
+                t_i = t ? memcpy(ts, t + i, (size_t)(n - i) * sizeof(T)) : ts;
+            }
+            v_store(slopes + i, sum_slope(op, v_load(x_i), v_load(t_i), &k));
+            if (with_hess)
+                v_store(curvatures + i, sum_curvature(op, v_load(x_i), &k));
+        }
+        if (is_margin(op) && label >= 0 && label < n) {
+            slopes[label] = margin_label_gradient(job, g, s, l);
+            curvatures[label] = margin_label_hessian(job, g, s, l);
+        }
+        view_write(&job->grad, r->start + c, n, slopes);
+        if (with_hess)
+            view_write(&job->hess, r->start + c, n, curvatures);
+    }
+}
+
+FL_INLINE void wide_sum_group(const fl_rows_job *job, int op, fl_size row, int n, row_group *g, sum_rows *s,
+                              fl_rows_partial *partial)
+{
+    const T *x = view_direct(&job->input), *t = job->target.data ? view_direct(&job->target) : NULL;
+    sum_row r;
+    r.job = job;
+    for (int l = 0; l < n; l++) {
+        r.start = (row + l) * job->n_classes;
+        r.x = x ? x + r.start : NULL;
+        r.t = t ? t + r.start : NULL;
+        if (g->label[l] >= 0)
+            g->label_logit[l] = view_at(&job->input, r.start + g->label[l]);
+    }
+    if (is_margin(op))
+        margin_constants(job, g, s);
+    for (int l = 0; l < n; l++) {
+        r.start = (row + l) * job->n_classes;
+        r.x = x ? x + r.start : NULL;
+        r.t = t ? t + r.start : NULL;
+        if (g->label[l] == SKIPPED) {
+            zero_row(&job->grad, r.start, job->n_classes);
+            zero_row(&job->hess, r.start, job->n_classes);
+            continue;
+        }
+        wide_sums(&r, op, l, g, s);
+        if (op == FL_PROBABILITY_CROSS_ENTROPY) {
+            if (s->sums[l][1] != 0)
+                note_no_probability(job, row + l, partial);
+        } else if (job->grad.data)
+            wide_slopes(&r, op, g, s, l);
+    }
+}
+
+FL_INLINE void sum_group_of(const fl_rows_job *job, int op, fl_size row, int n, row_group *g, fl_rows_partial *partial)
+{
+    sum_rows s;
+    memset(&s, 0, sizeof s);
+    if (job->n_classes <= NARROW)
+        narrow_sum_group(job, op, row, n, g, &s, partial);
+    else
+        wide_sum_group(job, op, row, n, g, &s, partial);
+}
+
+static void sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, fl_rows_partial *partial)
+{
+    for (int l = 0; l < LANES; l++)
+        if (g->label[l] >= 0 && g->own[l] == 0) /* a class of weight 0 */
+            g->label[l] = SKIPPED;
+    switch (job->op) { /* compiled once for each */
+    case FL_MULTI_MARGIN:
+        sum_group_of(job, FL_MULTI_MARGIN, row, n, g, partial);
+        break;
+    case FL_MULTI_MARGIN_SQUARED:
+        sum_group_of(job, FL_MULTI_MARGIN_SQUARED, row, n, g, partial);
+        break;
+    case FL_PROBABILITY_CROSS_ENTROPY:
+        sum_group_of(job, FL_PROBABILITY_CROSS_ENTROPY, row, n, g, partial);
+        break;
+    case FL_SOFTMAX_GRAD:
+        sum_group_of(job, FL_SOFTMAX_GRAD, row, n, g, partial);
+        break;
+    default:
+        sum_group_of(job, FL_LOG_SOFTMAX_GRAD, row, n, g, partial);
+    }
+}
+
+#endif
