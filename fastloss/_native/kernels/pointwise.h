@@ -126,38 +126,14 @@ static void store_chunk(operand *o, fl_size start, fl_size n)
         view_write(o->view, start, n, o->scratch);
 }
 
-/* Sums in double, one for each lane of a unit. In float32 plain additions keep 29 bits to spare. */
-typedef struct {
-    double hi[LANES], lo[LANES];
-} block_sums;
-
-static void add_chunk(block_sums *s, const T *value, fl_size n)
+static void add_chunk(lane_totals *totals, const T *value, fl_size n)
 {
     fl_size i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; l++) {
-#if FL_DOUBLE
-            double sum = s->hi[l] + value[i + l], part = sum - s->hi[l];
-            s->lo[l] += (s->hi[l] - (sum - part)) + (value[i + l] - part);
-            s->hi[l] = sum;
-#else
-            s->hi[l] += (double)value[i + l];
-#endif
-        }
-    for (int l = 0; i < n; i++, l++) {
-        fl_sum sum = {s->hi[l], s->lo[l]};
-        fl_add(&sum, value[i]);
-        s->hi[l] = sum.hi;
-        s->lo[l] = sum.lo;
-    }
-}
-
-static void add_lanes(fl_sum *total, const block_sums *s)
-{
-    for (int l = 0; l < LANES; l++) {
-        fl_add(total, s->hi[l]);
-        total->lo += s->lo[l];
-    }
+        for (int l = 0; l < LANES; l++)
+            add_to_lane(totals, l, (double)value[i + l]);
+    for (int l = 0; i < n; i++, l++)
+        add_to_lane(totals, l, (double)value[i]);
 }
 
 /* weight times sample_weight of a chunk, or NULL if there is neither. */
@@ -195,7 +171,7 @@ static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwi
     operand input, target, weight, sample_weight, upstream, parameters[FL_MAX_PARAMETERS], value, grad, hess;
     const T *p[FL_MAX_PARAMETERS];
     T product[CHUNK];
-    block_sums sums = {{0}, {0}};
+    lane_totals sums = {{0}, {0}};
     open_operand(&input, &job->input);
     open_operand(&target, job->target.data ? &job->target : &job->input);
     open_operand(&weight, &job->weight);
@@ -274,7 +250,7 @@ static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_point
     pointwise_bounds(job, block, &first, &last);
     operand weight, sample_weight, checked[FL_MAX_CHECKS];
     T product[CHUNK];
-    block_sums sums = {{0}, {0}};
+    lane_totals sums = {{0}, {0}};
     static const fl_view none;
     *partial = (fl_pointwise_partial){.loss = {0, 0}};
     open_operand(&weight, job->weight_counts ? &job->weight : &none);

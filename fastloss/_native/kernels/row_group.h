@@ -22,6 +22,9 @@ enum {
 };
 
 typedef struct {
+    fl_size block_end; /* the row after the last one of the block */
+    int some_skipped;
+    int plain; /* own, factor and scale are those of rows that all count, without weights */
     int64_t label[LANES];
     double own[LANES];    /* what the target puts on the label, smoothing taken off */
     double factor[LANES]; /* the row's sample weight */
@@ -42,12 +45,18 @@ typedef struct {
 
 static void canonical_labels(const fl_rows_job *job, fl_size row, fl_size n, int64_t *labels)
 {
+    const fl_view *view = &job->labels;
     const uint64_t n_classes = (uint64_t)job->n_classes, ignore = job->ignore_bits;
     const int has_ignore = job->has_ignore;
-    view_read_labels(&job->labels, row, n, labels);
+    const int64_t *raw = labels;
+    if (view->kind == FL_I64 && !view->swapped && view->ndim == 1 && view->strides[0] == (fl_size)sizeof(int64_t) &&
+        (uintptr_t)view->data % sizeof(int64_t) == 0)
+        raw = (const int64_t *)view->data + row; /* the everyday case: as it lies */
+    else
+        view_read_labels(view, row, n, labels);
     for (fl_size i = 0; i < n; i++) {
-        uint64_t bits = (uint64_t)labels[i];
-        int64_t checked = bits < n_classes ? labels[i] : INVALID;
+        uint64_t bits = (uint64_t)raw[i];
+        int64_t checked = bits < n_classes ? raw[i] : INVALID;
         labels[i] = has_ignore && bits == ignore ? SKIPPED : checked;
     }
 }
@@ -107,23 +116,32 @@ static void check_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *p
     }
 }
 
+/* The labels of a group, and what its rows weigh. A group without weights and ignored rows leaves the weights of another
+ * such as they are: most calls have no other. */
 static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
+    const int weighted = job->weight.data || job->sample_weight.data || job->grad_output.data;
     T factor[LANES], upstream[LANES];
+    for (int l = 0; l < LANES; l++) {
+        g->label[l] = l < n ? NO_LABEL : SKIPPED;
+        factor[l] = upstream[l] = 1;
+    }
     if (job->labels.data)
         canonical_labels(job, row, n, g->label);
-    else
-        for (int l = 0; l < LANES; l++)
-            g->label[l] = NO_LABEL;
-    for (int l = 0; l < LANES; l++)
-        factor[l] = upstream[l] = 1;
     if (job->sample_weight.data)
         view_read(&job->sample_weight, row, n, factor);
     if (job->grad_output.data)
         view_read(&job->grad_output, row, n, upstream);
+    int64_t skipped = 0;
     for (int l = 0; l < LANES; l++) {
-        if (l >= n || factor[l] == 0)
-            g->label[l] = SKIPPED;
+        g->label[l] = factor[l] == 0 ? SKIPPED : g->label[l];
+        skipped += g->label[l] == SKIPPED;
+    }
+    g->some_skipped = skipped != 0;
+    if (g->plain && !g->some_skipped)
+        return;
+    g->plain = !weighted && !g->some_skipped && job->op < FL_SOFTMAX_FOCAL; /* whose kernels write there too */
+    for (int l = 0; l < LANES; l++) {
         int live = g->label[l] != SKIPPED;
         g->own[l] = g->label[l] >= 0 ? (1 - job->smoothing) * class_weight(job, g->label[l]) : 0;
         g->factor[l] = live ? factor[l] : 0;
@@ -169,34 +187,41 @@ FL_INLINE int has_softmax_gradient(const fl_rows_job *job)
     return job->op == FL_CROSS_ENTROPY || job->op == FL_SOFTMAX_FOCAL;
 }
 
-/* Losses of a group: into `value`, and added lane by lane to `sums`. */
-static void finish_group(const fl_rows_job *job, fl_size row, int n, const row_group *g, fl_sum sums[LANES])
+static void group_losses(const fl_rows_job *job, const row_group *g, double loss[LANES])
 {
-    T logs[LANES], value[LANES];
-    group_logs(g, logs);
-    for (int l = 0; l < LANES; l++) {
-        double distance = (double)g->maximum[l] - (double)g->label_logit[l], loss;
-        double own = g->own[l] == 0 ? 0 : g->own[l]; /* 0 * inf counts 0 */
-        switch (job->op) {
-        case FL_LOGSUMEXP:
-            loss = (double)g->maximum[l] + (double)logs[l];
-            break;
-        case FL_MULTI_MARGIN:
-        case FL_MULTI_MARGIN_SQUARED:
-        case FL_PROBABILITY_CROSS_ENTROPY:
-            loss = g->factor[l] * g->value[l];
-            break;
-        case FL_NLL:
-            loss = own == 0 ? 0 : -own * (double)g->label_logit[l] * g->factor[l];
-            break;
-        default:
-            loss = g->factor[l] *
-                   ((own == 0 ? 0 : own * distance) + g->base_distance[l] + group_total(g, l) * (double)logs[l]);
-        }
-        loss = g->label[l] == SKIPPED ? 0 : loss;
-        value[l] = (T)loss;
-        fl_add(&sums[l], loss);
+    T logs[LANES];
+    if (job->op == FL_NLL)
+        for (int l = 0; l < LANES; l++) /* 0 * inf counts 0, here and below */
+            loss[l] = g->own[l] == 0 ? 0 : g->factor[l] * -g->own[l] * (double)g->label_logit[l];
+    else if (job->op >= FL_MULTI_MARGIN)
+        for (int l = 0; l < LANES; l++)
+            loss[l] = g->factor[l] * g->value[l];
+    else {
+        group_logs(g, logs);
+        if (job->op == FL_LOGSUMEXP)
+            for (int l = 0; l < LANES; l++)
+                loss[l] = (double)g->maximum[l] + (double)logs[l];
+        else
+            for (int l = 0; l < LANES; l++) {
+                double distance = (double)g->maximum[l] - (double)g->label_logit[l];
+                double own = g->own[l] == 0 ? 0 : g->own[l] * distance;
+                loss[l] = g->factor[l] * (own + g->base_distance[l] + group_total(g, l) * (double)logs[l]);
+            }
     }
+}
+
+/* The losses of a group: into `value`, and added lane by lane to `sums`. */
+static void finish_group(const fl_rows_job *job, fl_size row, int n, const row_group *g, lane_totals *sums)
+{
+    T value[LANES];
+    double loss[LANES];
+    group_losses(job, g, loss);
+    for (int l = 0; l < LANES; l++) {
+        loss[l] = g->label[l] == SKIPPED ? 0 : loss[l];
+        value[l] = (T)loss[l];
+    }
+    for (int l = 0; l < LANES; l++)
+        add_to_lane(sums, l, loss[l]);
     if (job->value.data)
         view_write(&job->value, row, n, value);
 }

@@ -28,10 +28,12 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
 {
     fl_size first, last;
     block_bounds(job, block, &first, &last);
-    fl_sum sums[LANES] = {{0, 0}};
+    lane_totals sums = {{0}, {0}};
+    row_group g;
+    g.plain = 0;
+    g.block_end = last;
     for (fl_size row = first; row < last; row += LANES) {
         int n = last - row < LANES ? (int)(last - row) : LANES;
-        row_group g;
         load_group(job, row, n, &g);
         if (job->op >= FL_MULTI_MARGIN)
             sum_group(job, row, n, &g, partial);
@@ -44,12 +46,9 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
         if (job->op == FL_SOFTMAX_FOCAL)
             memcpy(g.own, g.loss_weight, sizeof g.own);
         if (job->want_sum || job->value.data)
-            finish_group(job, row, n, &g, sums);
+            finish_group(job, row, n, &g, &sums);
     }
-    for (int l = 0; l < LANES; l++) {
-        fl_add(&partial->loss, sums[l].hi);
-        partial->loss.lo += sums[l].lo;
-    }
+    add_lanes(&partial->loss, &sums);
 }
 
 #endif

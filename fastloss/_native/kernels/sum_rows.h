@@ -263,15 +263,16 @@ FL_INLINE void narrow_sum_group(const fl_rows_job *job, int op, fl_size row, int
                 note_no_probability(job, row + l, partial);
     if (op == FL_PROBABILITY_CROSS_ENTROPY || !job->grad.data)
         return;
-    narrow_slopes(job, op, x, t, is_margin(op) && job->hess.data ? hess : NULL, s);
+    const int with_hess = is_margin(op) && job->hess.data;
+    narrow_slopes(job, op, x, t, with_hess ? hess : NULL, s);
     for (int l = 0; l < LANES; l++)
         if (is_margin(op) && g->label[l] >= 0) {
             x[g->label[l] * LANES + l] = margin_label_gradient(job, g, s, l);
-            if (job->hess.data)
+            if (with_hess)
                 hess[g->label[l] * LANES + l] = margin_label_hessian(job, g, s, l);
         }
     store_tile(&job->grad, row, n, n_classes, x);
-    if (job->hess.data)
+    if (with_hess)
         store_tile(&job->hess, row, n, n_classes, hess);
 }
 

@@ -9,6 +9,7 @@
 #ifndef FASTLOSS_VECTOR_H
 #define FASTLOSS_VECTOR_H
 
+#include "types.h"
 #include <math.h>
 #include <string.h>
 
@@ -285,6 +286,30 @@ FL_INLINE fl_sum sum_lanes(const vf sum[UNIT], const vf error[UNIT])
             s[i] = total;
         }
     return (fl_sum){s[0], e[0]};
+}
+
+/* A sum in double for each lane of a unit. In float32 plain additions have 29 bits to spare. */
+typedef struct {
+    double hi[LANES], lo[LANES];
+} lane_totals;
+
+FL_INLINE void add_to_lane(lane_totals *totals, int lane, double x)
+{
+#if FL_DOUBLE
+    double sum = totals->hi[lane] + x, part = sum - totals->hi[lane];
+    totals->lo[lane] += (totals->hi[lane] - (sum - part)) + (x - part);
+    totals->hi[lane] = sum;
+#else
+    totals->hi[lane] += x;
+#endif
+}
+
+static inline void add_lanes(fl_sum *total, const lane_totals *totals)
+{
+    for (int l = 0; l < LANES; l++) {
+        fl_add(total, totals->hi[l]);
+        total->lo += totals->lo[l];
+    }
 }
 
 #endif
