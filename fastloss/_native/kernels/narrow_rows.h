@@ -210,20 +210,21 @@ typedef struct {
     T curvature[LANES];   /*           + curvature p^2 for the focal loss */
 } row_factors;
 
-static void load_factors(const fl_rows_job *job, const row_group *g, row_factors *f)
+/* Of rows [first, last) of the group. */
+FL_INLINE void load_factors(const fl_rows_job *job, const row_group *g, int first, int last, row_factors *f)
 {
     const int loss = has_softmax_gradient(job);
-    for (int l = 0; l < LANES; l++) {
+    for (int l = first; l < last; l++) {
         double scale = loss ? g->scale[l] * group_total(g, l) : 1;
         f->exp_factor[l] = (T)(scale / (1 + g->others[l]));
         f->base_factor[l] = (T)g->scale[l];
         f->hess_factor[l] = (T)scale;
     }
     if (job->hess.data)
-        for (int l = 0; l < LANES; l++)
+        for (int l = first; l < last; l++)
             f->inverse_sum[l] = (T)(1 / (1 + g->others[l]));
     if (job->op == FL_SOFTMAX_FOCAL)
-        for (int l = 0; l < LANES; l++)
+        for (int l = first; l < last; l++)
             f->curvature[l] = (T)(g->scale[l] * g->curvature[l]);
 }
 
@@ -312,7 +313,7 @@ static void tile_derivatives(const fl_rows_job *job, const row_group *g, T *x, c
     const int focal = job->op == FL_SOFTMAX_FOCAL;
     T label_exp[LANES], *plain_hess = focal ? NULL : hess;
     row_factors factors;
-    load_factors(job, g, &factors);
+    load_factors(job, g, 0, LANES, &factors);
     gather_labels(g, x, label_exp);
     if (focal && hess)
         narrow_focal_hessian(x, hess, n_classes, &factors);

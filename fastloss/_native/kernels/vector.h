@@ -250,6 +250,32 @@ FL_INLINE vf v_abs(vf x)
     return v_from_bits(v_bits(x) & PICK(INT32_MAX, INT64_MAX));
 }
 
+/* The first n < WIDTH elements; the other lanes come from `rest`. */
+FL_INLINE vf v_load_part(const T *p, fl_size n, vf rest)
+{
+#if FL_AVX512
+    return INTRINSIC(mask_loadu)(rest, (PICK(__mmask16, __mmask8))((1u << n) - 1), p);
+#else
+    T lanes[WIDTH];
+    v_store(lanes, rest);
+    for (fl_size i = 0; i < n; i++)
+        lanes[i] = p[i];
+    return v_load(lanes);
+#endif
+}
+
+FL_INLINE void v_store_part(T *p, fl_size n, vf v)
+{
+#if FL_AVX512
+    INTRINSIC(mask_storeu)(p, (PICK(__mmask16, __mmask8))((1u << n) - 1), v);
+#else
+    T lanes[WIDTH];
+    v_store(lanes, v);
+    for (fl_size i = 0; i < n; i++)
+        p[i] = lanes[i];
+#endif
+}
+
 FL_INLINE vf v_sqrt(vf x)
 {
 #if FL_AVX512 || FL_AVX2 || FL_SSE2

@@ -18,10 +18,11 @@ typedef struct {
 
 static const lane_sums NO_SUMS;
 
+/* The largest of n entries and `maximum`; NaN is passed over. The end is covered by a unit that overlaps the last one. */
 static T row_maximum(const T *x, fl_size n, T maximum)
 {
     vf m[4 * UNIT];
-    T lanes[STRIP];
+    T lanes[LANES];
     fl_size i = 0;
     for (int k = 0; k < 4 * UNIT; k++)
         m[k] = v_set(maximum);
@@ -29,13 +30,20 @@ static T row_maximum(const T *x, fl_size n, T maximum)
         FL_UNROLL
         for (int k = 0; k < 4 * UNIT; k++)
             m[k] = v_max(v_load(x + i + k * WIDTH), m[k]);
-    for (int k = 0; k < 4 * UNIT; k++)
-        v_store(lanes + k * WIDTH, m[k]);
-    for (int l = 0; l < STRIP; l++)
-        maximum = lanes[l] > maximum ? lanes[l] : maximum;
+    if (n >= LANES)
+        for (; i < n; i += LANES) {
+            const T *unit = x + (i + LANES <= n ? i : n - LANES);
+            for (int k = 0; k < UNIT; k++)
+                m[k] = v_max(v_load(unit + k * WIDTH), m[k]);
+        }
     for (; i < n; i++)
         maximum = x[i] > maximum ? x[i] : maximum;
-    return maximum;
+    for (int k = 0; k < UNIT; k++)
+        v_store(lanes + k * WIDTH, v_max(v_max(m[k], m[k + UNIT]), v_max(m[k + 2 * UNIT], m[k + 3 * UNIT])));
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            lanes[l] = lanes[l] > lanes[l + half] ? lanes[l] : lanes[l + half];
+    return lanes[0] > maximum ? lanes[0] : maximum;
 }
 
 static fl_size find_maximum(const T *x, fl_size n, T maximum)
@@ -59,15 +67,33 @@ FL_INLINE void add_strip(lane_sums *s, const vf e[4 * UNIT])
         v_two_sum(&s->sum[k], &s->error[k], (e[k] + e[k + UNIT]) + (e[k + 2 * UNIT] + e[k + 3 * UNIT]));
 }
 
-/* exp(x - maximum) of n <= STRIP elements, padded with 0; stored to `to` if given. */
-FL_INLINE void exp_part(const T *x, fl_size n, maximum_split m, T *to, T e[STRIP])
+/* The last n < STRIP exponentials of a chunk, padded with 0; stored to `to` if given. */
+FL_INLINE void exp_tail(const T *x, fl_size n, maximum_split m, T *to, vf e[4 * UNIT])
 {
-    for (int i = 0; i < STRIP; i++)
-        e[i] = i < n ? x[i] : (T)-INFINITY;
-    for (int i = 0; i < STRIP; i += WIDTH)
-        v_store(e + i, i < n ? v_exp_below(v_load(e + i), m) : v_set(0));
-    if (to)
-        memcpy(to, e, (size_t)n * sizeof(T));
+    for (int k = 0; k < 4 * UNIT; k++) {
+        fl_size left = n - k * WIDTH;
+        if (left >= WIDTH) {
+            e[k] = v_exp_below(v_load(x + k * WIDTH), m);
+            if (to)
+                v_store(to + k * WIDTH, e[k]);
+        } else if (left > 0) {
+            e[k] = v_exp_below(v_load_part(x + k * WIDTH, left, v_set((T)-INFINITY)), m);
+            if (to)
+                v_store_part(to + k * WIDTH, left, e[k]);
+        } else
+            e[k] = v_set(0);
+    }
+}
+
+/* Sets one element of a strip to 0. */
+FL_INLINE void clear_element(vf e[4 * UNIT], fl_size at)
+{
+    T elements[STRIP];
+    for (int k = 0; k < 4 * UNIT; k++)
+        v_store(elements + k * WIDTH, e[k]);
+    elements[at] = 0;
+    for (int k = 0; k < 4 * UNIT; k++)
+        e[k] = v_load(elements + k * WIDTH);
 }
 
 /* The exponentials of n classes: stored to `to` if given, added to `s` but for the one at `skip` (if not -1). */
@@ -75,22 +101,17 @@ FL_INLINE void exp_strips(const T *x, fl_size n, maximum_split m, T *to, fl_size
 {
     for (fl_size i = 0; i < n; i += STRIP) {
         vf e[4 * UNIT];
-        int whole = i + STRIP <= n, skipping = skip >= i && skip < i + STRIP;
-        if (whole && !skipping) {
+        if (i + STRIP <= n) {
             FL_UNROLL
             for (int k = 0; k < 4 * UNIT; k++) {
                 e[k] = v_exp_below(v_load(x + i + k * WIDTH), m);
                 if (to)
                     v_store(to + i + k * WIDTH, e[k]);
             }
-        } else {
-            T part[STRIP];
-            exp_part(x + i, whole ? STRIP : n - i, m, to ? to + i : NULL, part);
-            if (skipping)
-                part[skip - i] = 0;
-            for (int k = 0; k < 4 * UNIT; k++)
-                e[k] = v_load(part + k * WIDTH);
-        }
+        } else
+            exp_tail(x + i, n - i, m, to ? to + i : NULL, e);
+        if (skip >= i && skip < i + STRIP)
+            clear_element(e, skip - i);
         if (s)
             add_strip(s, e);
     }
@@ -195,8 +216,10 @@ static void wide_statistics(wide_row *r, row_group *g, int keep)
     g->top[l] = top;
     g->others[l] = fl_total(sum_lanes(sums.sum, sums.error));
     g->others[l] += (double)(maximum - maximum); /* a row whose maximum is infinite is NaN */
-    g->base_others[l] = fl_total(sum_lanes(base_sums.sum, base_sums.error));
-    g->base_distance[l] = fl_total(sum_lanes(distance_sums.sum, distance_sums.error));
+    if (has_base(r->job)) {
+        g->base_others[l] = fl_total(sum_lanes(base_sums.sum, base_sums.error));
+        g->base_distance[l] = fl_total(sum_lanes(distance_sums.sum, distance_sums.error));
+    }
 }
 
 /* logsumexp alone has a value where the maximum is infinite: the maximum, unless there is a NaN. */
@@ -217,18 +240,23 @@ static void infinite_logsumexp(wide_row *r, row_group *g)
 FL_INLINE void wide_derivatives(const T *e, const T *base, fl_size n, const row_factors *f, int l, T *grad, T *hess)
 {
     const T exp_factor = f->exp_factor[l], base_factor = f->base_factor[l];
-    const T inverse_sum = f->inverse_sum[l], hess_factor = f->hess_factor[l];
-    if (hess)
+    if (hess) {
+        const T inverse_sum = f->inverse_sum[l], hess_factor = f->hess_factor[l];
         for (fl_size i = 0; i < n; i++) {
             T p = e[i] * inverse_sum;
             hess[i] = hess_factor * p * (1 - p);
         }
-    if (base)
+    }
+    if (base) {
         for (fl_size i = 0; i < n; i++)
             grad[i] = e[i] * exp_factor - base_factor * base[i];
-    else
-        for (fl_size i = 0; i < n; i++)
-            grad[i] = e[i] * exp_factor;
+        return;
+    }
+    fl_size i = 0;
+    for (; i + WIDTH <= n; i += WIDTH)
+        v_store(grad + i, v_load(e + i) * v_set(exp_factor));
+    if (i < n)
+        v_store_part(grad + i, n - i, v_load_part(e + i, n - i, v_set(0)) * v_set(exp_factor));
 }
 
 /* The focal loss's Hessian, from the exponentials. */
@@ -349,7 +377,7 @@ static void wide_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
             wide_log_softmax(&r, g);
         else {
             row_factors factors;
-            load_factors(job, g, &factors);
+            load_factors(job, g, l, l + 1, &factors);
             wide_gradient(&r, g, &factors, keep);
         }
     }
