@@ -13,6 +13,11 @@ typedef struct {
     vf hess[3];
 } terms;
 
+/* A number in two parts, hi + lo, to twice the working precision. */
+typedef struct {
+    vf hi, lo;
+} pair;
+
 /* A loss of the difference input - target. */
 FL_INLINE terms terms_of_difference(vf value, vf slope, vf curvature)
 {

@@ -144,23 +144,18 @@ FL_INLINE terms gamma_nll_terms(vf x, vf y, const vf *p)
     return terms_of_input(value, v_set(1) - ratio, ratio);
 }
 
-/* c = high + low, to twice the working precision. */
-typedef struct {
-    vf high, low;
-} two_part;
-
 /* integer - power, the power being given as p[0] + p[1]. */
-FL_INLINE two_part v_minus_power(T integer, const vf *p)
+FL_INLINE pair v_minus_power(T integer, const vf *p)
 {
     vf sum = v_set(integer) - p[0], low = v_difference_error(v_set(integer), p[0], sum) - p[1];
     vf high = sum + low;
-    return (two_part){high, low - (high - sum)};
+    return (pair){high, low - (high - sum)};
 }
 
 /* c x, and in *tail what that has lost; x is bounded, so c x is a number. */
-FL_INLINE vf v_two_part_product(two_part c, vf x, vf *tail)
+FL_INLINE vf v_pair_times(pair c, vf x, vf *tail)
 {
-    vf product = c.high * x, lost = v_product_error(c.high, x, product) + c.low * x;
+    vf product = c.hi * x, lost = v_product_error(c.hi, x, product) + c.lo * x;
     *tail = v_where_lt(v_abs(product), v_set(WIDE_ARGUMENT), lost, v_set(0));
     return product;
 }
@@ -172,16 +167,16 @@ FL_INLINE vf v_two_part_product(two_part c, vf x, vf *tail)
 FL_INLINE terms tweedie_nll_terms(vf x, vf y, const vf *p)
 {
     vf bounded = v_clamp(x, PICK(1e30f, 1e290)), tail1, tail2; /* a product with it can be split */
-    two_part c1 = v_minus_power(1, p), c2 = v_minus_power(2, p);
-    vf a1 = v_clamp(v_two_part_product(c1, bounded, &tail1), WIDE_ARGUMENT - WIDE_MARGIN);
-    vf a2 = v_clamp(v_two_part_product(c2, bounded, &tail2), WIDE_ARGUMENT - WIDE_MARGIN);
+    pair c1 = v_minus_power(1, p), c2 = v_minus_power(2, p);
+    vf a1 = v_clamp(v_pair_times(c1, bounded, &tail1), WIDE_ARGUMENT - WIDE_MARGIN);
+    vf a2 = v_clamp(v_pair_times(c2, bounded, &tail2), WIDE_ARGUMENT - WIDE_MARGIN);
     a1 = v_where_eq(a1, a2, a2 - v_clamp(x, WIDE_MARGIN), a1); /* both at the bound: the larger decides the sign */
     wide count = wide_of(y), linear = wide_product(count, wide_exp(a1, tail1)), power = wide_exp(a2, tail2);
-    vf value = v_of_wide(wide_difference((wide){power.m / c2.high, power.n}, (wide){linear.m / c1.high, linear.n}));
+    vf value = v_of_wide(wide_difference((wide){power.m / c2.hi, power.n}, (wide){linear.m / c1.hi, linear.n}));
     vf d = v_of_wide(wide_difference(wide_exp(x, v_set(0)), count));
     value = v_where_eq(p[0], v_set(0), v_where_eq(p[1], v_set(0), v_set((T)0.5) * d * d, value), value);
     vf slope = v_of_wide(wide_difference(power, linear));
-    wide power_slope = {power.m * c2.high, power.n}, linear_slope = {linear.m * c1.high, linear.n};
+    wide power_slope = {power.m * c2.hi, power.n}, linear_slope = {linear.m * c1.hi, linear.n};
     return terms_of_input(value, slope, v_of_wide(wide_difference(power_slope, linear_slope)));
 }
 
