@@ -6,10 +6,14 @@ knows the argument.
 
 import math
 import operator
+import os
 
 import numpy as np
 
 _INTEGER_KINDS = "biu"
+
+# Where the system refuses a thread, OpenMP ends the process. More threads than this were never faster.
+MOST_THREADS = max(16, 4 * (os.cpu_count() or 1))
 
 
 def real_array(name, value):
@@ -40,6 +44,12 @@ def axis(value, ndim, name):
     return value % ndim
 
 
+def flag(name, value):
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def integer(name, value):
     try:
         return operator.index(value)
@@ -49,10 +59,13 @@ def integer(name, value):
 
 def number(name, value):
     """A real number, or a 0-dimensional array of one, as a float."""
-    if isinstance(value, (str, bytes)) or (isinstance(value, np.ndarray) and value.ndim):
+    other = (str, bytes, complex, np.complexfloating, np.timedelta64, np.datetime64)
+    if isinstance(value, other) or (isinstance(value, np.ndarray) and (value.ndim or value.dtype.kind not in "biuf")):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is larger than any floating-point number") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
 
@@ -85,7 +98,7 @@ def thread_count(value):
     n = integer("n_threads", value)
     if n < 1:
         raise ValueError(f"n_threads must be at least 1, got {n}")
-    return min(n, 1024)  # more than any machine this runs on; an absurd count would exhaust memory
+    return min(n, MOST_THREADS)
 
 
 def upstream_number(value):
@@ -206,6 +219,7 @@ def gradient_output(out, dtype, y, dy):
 UNIT = (0.0, 1.0, 0, False, False, "must lie between 0 and 1")
 OPEN_UNIT = (0.0, 1.0, 3, False, False, "must lie between 0 and 1, neither of them included")
 NONNEGATIVE = (0.0, math.inf, 0, False, False, "must not be negative or NaN")
+FINITE_NONNEGATIVE = (0.0, 1.7976931348623157e308, 0, False, False, "must be finite and not negative")
 POSITIVE = (0.0, math.inf, 1, False, False, "must be positive")
 NONNEGATIVE_OR_NAN = (0.0, math.inf, 0, False, True, "must not be negative")
 POSITIVE_OR_NAN = (0.0, math.inf, 1, False, True, "must be positive")
@@ -223,6 +237,13 @@ def in_domain(name, value, domain):
         if not ((result in (low, high) if pair else inside) or (allows_nan and result != result)):
             raise ValueError(f"{name} {text}, got {value!r}")
     return result
+
+
+def held_in_single(name, value):
+    """`value`, if float32, which it is about to become, can tell it from 0 and from infinity."""
+    if math.isfinite(value) and value != 0 and not 0 < abs(np.float64(value).astype(np.float32, casting="unsafe")) < np.inf:
+        raise ValueError(f"{name} = {value!r} is out of float32's range; use float64 input")
+    return value
 
 
 def domain_error(name, array, domain, flat, shape):

@@ -8,13 +8,15 @@ from . import _check
 from ._function import LossFunction
 from ._native import pointwise as _pointwise
 
-_ABSOLUTE = _pointwise.Loss("l1")
-_SQUARE = _pointwise.Loss("mse")
+_ABSOLUTE = _pointwise.Loss("l1", target_is_fixed=True)
+_SQUARE = _pointwise.Loss("mse", target_is_fixed=True)
 
 
-def _zeros_like(input):
-    """A target of zeros that costs no memory, of a dtype that leaves the input's precision as it is."""
-    return np.broadcast_to(np.int8(0), np.shape(input))
+def _penalty(loss, input, reduction, sample_weight, normalizer, n_threads):
+    """The loss against zeros that cost no memory, of a dtype that leaves the input's precision as it is."""
+    input = _check.real_array("input", input)
+    zeros = np.broadcast_to(np.int8(0), input.shape)
+    return _pointwise.run, (loss, input, zeros, (), (1.0, 0.0), None, reduction, sample_weight, normalizer, n_threads)
 
 
 @LossFunction
@@ -53,8 +55,7 @@ def l1_penalty(input, *, reduction="sum", sample_weight=None, normalizer=None, n
     >>> value, gradient
     (3.5, array([ 1., -1.,  0.]))
     """
-    return _pointwise.run, (_ABSOLUTE, input, _zeros_like(input), (), (1.0, 0.0), None, reduction, sample_weight,
-                            normalizer, n_threads)
+    return _penalty(_ABSOLUTE, input, reduction, sample_weight, normalizer, n_threads)
 
 
 @LossFunction
@@ -91,15 +92,18 @@ def l2_penalty(input, *, reduction="sum", sample_weight=None, normalizer=None, n
     >>> value, gradient
     (6.25, array([ 3., -4.,  0.]))
     """
-    return _pointwise.run, (_SQUARE, input, _zeros_like(input), (), (1.0, 0.0), None, reduction, sample_weight,
-                            normalizer, n_threads)
+    return _penalty(_SQUARE, input, reduction, sample_weight, normalizer, n_threads)
 
 
 class CombinedLoss:
     """A weighted sum of losses, with the four methods of each of them; made by `combine`."""
 
     def __init__(self, terms):
-        self.terms = tuple((loss, _check.number(f"terms[{k}][1]", factor)) for k, (loss, factor) in enumerate(terms))
+        terms = list(terms)
+        for k, term in enumerate(terms):
+            if not isinstance(term, (tuple, list)) or len(term) != 2:
+                raise TypeError(f"terms[{k}] must be a pair (loss, factor), got {term!r}")
+        self.terms = tuple((loss, _check.finite(f"terms[{k}][1]", factor)) for k, (loss, factor) in enumerate(terms))
         if not self.terms:
             raise ValueError("terms is empty: a combined loss needs at least one")
         for k, (loss, _) in enumerate(self.terms):
@@ -123,11 +127,11 @@ class CombinedLoss:
     def _derivatives(self, method, input, target, options, grad_output):
         """The sums, place by place, of what each term's `method` gives."""
         upstream = 1.0 if grad_output is None else grad_output
+        upstream = np.asarray(upstream) if np.ndim(upstream) else _check.number("grad_output", upstream)
         totals = None
         for loss, factor, arguments in self._calls(input, target):
             # The factor travels with the upstream gradient, into the kernel.
-            scaled = factor * (np.asarray(upstream) if np.ndim(upstream) else upstream)
-            results = getattr(loss, method)(*arguments, grad_output=scaled, **options)
+            results = getattr(loss, method)(*arguments, grad_output=factor * upstream, **options)
             results = list(results) if isinstance(results, tuple) else [results]
             if method == "value_and_grad":
                 results[0] = factor * results[0]
@@ -137,15 +141,17 @@ class CombinedLoss:
     def value_and_grad(self, input, target=None, *, out=None, grad_output=None, **options):
         """Value and gradient: the sums of the terms' own."""
         value, grad = self._derivatives("value_and_grad", input, target, options, grad_output)
-        return value, _delivered((grad,), out, input, target)[0]
+        return value, _delivered((grad,), out, input, (target, *options.values()))[0]
 
     def grad(self, input, target=None, *, out=None, grad_output=None, **options):
         """The gradient alone."""
-        return _delivered(self._derivatives("grad", input, target, options, grad_output), out, input, target)[0]
+        results = self._derivatives("grad", input, target, options, grad_output)
+        return _delivered(results, out, input, (target, grad_output, *options.values()))[0]
 
     def grad_and_hess(self, input, target=None, *, out=None, grad_output=None, **options):
         """Gradient and diagonal of the Hessian."""
-        return _delivered(self._derivatives("grad_and_hess", input, target, options, grad_output), out, input, target)
+        results = self._derivatives("grad_and_hess", input, target, options, grad_output)
+        return _delivered(results, out, input, (target, grad_output, *options.values()))
 
     def __repr__(self):
         return f"combine([{', '.join(f'({loss!r}, {factor!r})' for loss, factor in self.terms)}])"
@@ -156,11 +162,12 @@ class CombinedLoss:
     __hash__ = None  # terms may be criteria, whose options may be arrays
 
 
-def _delivered(results, out, input, target):
+def _delivered(results, out, input, others):
     """The gradient, or gradient and Hessian, in `out` if that is given. It may be the input: all terms are computed."""
     if out is None:
         return tuple(results)
-    arrays = _check.outputs(out, len(results) > 1, np.asarray(input), results[0].dtype, (target,))
+    arrays = _check.outputs(out, len(results) > 1, np.asarray(input), results[0].dtype,
+                            [other for other in others if isinstance(other, np.ndarray)])
     for array, result in zip(arrays, results):
         array[...] = result
     return arrays

@@ -78,7 +78,8 @@ def poisson_nll_loss(input, target, *, log_input=True, full=False, eps=1e-8, red
     >>> round(fl.poisson_nll_loss([1.0, 2.0], [2.0, 3.0], log_input=False, full=True), 6)
     1.668223
     """
-    log_input, full = bool(log_input), bool(full)
+    log_input, full = _check.flag("log_input", log_input), _check.flag("full", full)
+    _check.in_domain("eps", eps, _check.NONNEGATIVE)
     parameters = () if log_input else (("eps", eps, _check.NONNEGATIVE),)
     return _pointwise.run, (_POISSON[log_input, full], input, target, parameters, (1.0, 0.0), None, reduction,
                             sample_weight, normalizer, n_threads)
@@ -147,7 +148,7 @@ def gaussian_nll_loss(input, target, var, *, full=False, eps=1e-6, reduction="me
     >>> fl.gaussian_nll_loss.grad(np.array([1.0, 2.0]), np.array([0.0, 4.0]), 2.0, wrt="var", reduction="sum")
     array([ 0.125, -0.25 ])
     """
-    constant = math.log(2 * math.pi) / 2 if full else 0.0
+    constant = math.log(2 * math.pi) / 2 if _check.flag("full", full) else 0.0
     parameters = (("var", _variance(var, input), _check.NONNEGATIVE_OR_NAN), ("eps", eps, _check.NONNEGATIVE),
                   ("full", constant, None))
     return _pointwise.run, (_GAUSSIAN, input, target, parameters, (1.0, 0.0), None, reduction, sample_weight,

@@ -365,7 +365,7 @@ def pseudo_huber_loss(input, target, *, delta=1.0, reduction="mean", sample_weig
 
     Notes
     -----
-    Within 4 ULP everywhere: neither do small errors cancel nor do the squares of large ones overflow. As
+    Within 5 ULP everywhere: neither do small errors cancel nor do the squares of large ones overflow. As
     ``scipy.special.pseudo_huber`` and XGBoost's ``reg:pseudohubererror`` with ``huber_slope``.
 
     Examples

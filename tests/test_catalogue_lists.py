@@ -14,7 +14,7 @@ from fastloss._native import pointwise
 # Functions with the four methods that are no losses of input against target, and where their tests are.
 ELSEWHERE = {
     "cross_entropy": "losses.py", "nll_loss": "losses.py",
-    "softmax_focal_loss": "the row-wise losses' own tests", "multi_margin_loss": "the row-wise losses' own tests",
+    "softmax_focal_loss": "test_row_losses.py", "multi_margin_loss": "test_row_losses.py",
     "l1_penalty": "test_combine.py", "l2_penalty": "test_combine.py",
 }
 # Rows of losses.def that are functions of one argument, not losses.

@@ -45,7 +45,8 @@ cdef class Loss:
 
     `input` and `target` are domains of _check, or None for all numbers. `parameter` names the first parameter where it
     has derivatives. `weight_counts`: whether ``weight`` enters the denominator of "mean". `small_targets`: integer
-    targets are so small that float32 holds them.
+    targets are so small that float32 holds them. `target_is_fixed`: the caller does not know the target, so there are
+    no derivatives with respect to it.
     """
     cdef readonly str name
     cdef int number, n_parameters
@@ -53,9 +54,12 @@ cdef class Loss:
     cdef object input, target
     cdef bint weight_counts, small_targets
 
-    def __init__(self, str name, *, input=None, target=None, parameter="", weight_counts=False, small_targets=False):
+    def __init__(self, str name, *, input=None, target=None, parameter="", weight_counts=False, small_targets=False,
+                 target_is_fixed=False):
         self.name = name
         self.number, derivatives, self.n_parameters = LOSSES[name]
+        if target_is_fixed:
+            derivatives = 1
         self.wrt = ("input", "target", parameter)[:derivatives]
         self.input = input
         self.target = target
@@ -110,15 +114,22 @@ cdef int add_check(fl_pointwise_job *job, const fl_view *view, tuple domain, bin
     return 0
 
 
-cdef object take_parameters(fl_pointwise_job *job, tuple parameters, tuple shape, list checked):
-    """Parameters are (name, value, domain): numbers, checked here, or arrays that broadcast, checked in the first pass."""
+cdef object take_parameters(fl_pointwise_job *job, tuple parameters, tuple shape, list checked, bint single):
+    """Parameters are (name, value, domain): numbers, checked here, or arrays that broadcast, checked in the first pass.
+    `single`: the loss is computed in float32."""
+    cdef double number
     cdef int k = 0
     cdef fl_view *view
     arrays = []
     for name, value, domain in parameters:
         view = &job.parameters[k]
+        if type(value) is not float and not numpy.isscalar(value):
+            value = readable(name, value)
         if type(value) is float or numpy.ndim(value) == 0:
-            job.parameter_values[k] = _check.in_domain(name, value, domain)
+            number = _check.in_domain(name, value, domain)
+            if single and not (1e-30 < number < 1e30) and domain is not None:
+                _check.held_in_single(name, number)
+            job.parameter_values[k] = number
             view.data = <char *>&job.parameter_values[k]
             view.kind = FL_F64
             view.swapped = view.ndim = 0
@@ -206,8 +217,8 @@ def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple paramet
     clear(&job)
     job.loss = loss.number
     job.want = want
-    if wrt != "input":
-        if wrt not in loss.wrt:
+    if type(wrt) is not str or wrt != "input":
+        if not isinstance(wrt, str) or wrt not in loss.wrt:
             raise _check.wrt_error(wrt, loss.wrt)
         job.wrt = loss.wrt.index(wrt)
     input = readable("input", input)
@@ -228,7 +239,7 @@ def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple paramet
     if loss.target is not None:
         add_check(&job, &job.target, loss.target, False)
         checked.append(("target", target, loss.target))
-    arrays = take_parameters(&job, parameters, shape, checked)
+    arrays = take_parameters(&job, parameters, shape, checked, kernels == kernels_of(FL_F32))
     weight = take_weight(&job, "weight", weight, shape, &job.weight, checked)
     sample_weight = take_weight(&job, "sample_weight", sample_weight, shape, &job.sample_weight, checked)
     job.weight_counts = loss.weight_counts

@@ -98,7 +98,7 @@ cdef object take_target(fl_rows_job *job, target, input, tuple row_shape, ignore
     if kind >= FL_F16 and not (target.size == 0 and target.shape == row_shape):
         if op != FL_CROSS_ENTROPY or target.shape != input.shape:
             raise _check.target_shape_error(target, input.shape, row_shape, op == FL_CROSS_ENTROPY)
-        if ignore_index != -100:
+        if _check.integer("ignore_index", ignore_index) != -100:
             raise ValueError(f"ignore_index = {ignore_index!r} has no meaning for a target of probabilities; "
                              "give the rows to leave out sample_weight 0")
         fill_view(&job.target, target, class_axis)
@@ -231,7 +231,7 @@ def run_loss(int want, out, grad_output, wrt, int op, input, target, weight, ign
     cdef const fl_kernels *kernels
     cdef int class_axis, threads, how = reduction_of(reduction)
     cdef double value = 0, replaced = normalizer_of(normalizer, how)
-    if wrt != "input":
+    if type(wrt) is not str or wrt != "input":
         raise _check.wrt_error(wrt, ("input",))
     input, row_shape = take_input(&job, op, "input", input, axis, &class_axis)
     if job.n_classes == 0 and job.n_rows:

@@ -10,13 +10,25 @@
 #include "formulas_transforms.h"
 #include "views.h"
 
-typedef void map_kernel(const T *x, const T *y, const T *const *p, fl_size n, T scale, T *value, T *grad, T *hess);
+typedef void map_kernel(const T *x, const T *y, const T *const *p, fl_size n, double scale, T *value, T *grad, T *hess);
 typedef terms formula(vf x, vf y, const vf *p);
+
+/* x times the number high + low, which is a double: rounding it to float first would be seen in every derivative. */
+FL_INLINE vf v_scaled(vf x, vf high, vf low)
+{
+#if FL_DOUBLE
+    (void)low;
+    return x * high;
+#else
+    return v_where_lt(v_abs(x), v_set(INFINITY), v_fma(x, high, x * low), x * high);
+#endif
+}
 
 /* n is a multiple of WIDTH; grad may be x. Every argument up to wrt is a constant where this is inlined. */
 FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, const T *x, const T *y, const T *const *p,
-                         fl_size n, T scale, T *value, T *grad, T *hess)
+                         fl_size n, double scale, T *value, T *grad, T *hess)
 {
+    const vf high = v_set((T)scale), low = v_set((T)(scale - (double)(T)scale));
     for (fl_size i = 0; i < n; i += WIDTH) {
         vf parameters[FL_MAX_PARAMETERS];
         for (int k = 0; k < n_parameters; k++)
@@ -25,14 +37,14 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, const 
         if (want & FL_VALUE)
             v_store(value + i, t.value);
         if (want & FL_GRAD)
-            v_store(grad + i, t.grad[wrt] * v_set(scale));
+            v_store(grad + i, v_scaled(t.grad[wrt], high, low));
         if (want & FL_HESS)
-            v_store(hess + i, t.hess[wrt] * v_set(scale));
+            v_store(hess + i, v_scaled(t.hess[wrt], high, low));
     }
 }
 
 #define DEFINE_MAP(name, n_parameters, suffix, want, wrt)                                                          \
-    static void name##suffix(const T *x, const T *y, const T *const *p, fl_size n, T scale, T *value, T *grad,     \
+    static void name##suffix(const T *x, const T *y, const T *const *p, fl_size n, double scale, T *value, T *grad, \
                              T *hess)                                                                              \
     {                                                                                                              \
         map_terms(name##_terms, n_parameters, want, wrt, x, y, p, n, scale, value, grad, hess);                    \
@@ -126,35 +138,59 @@ static void store_chunk(operand *o, fl_size start, fl_size n)
         view_write(o->view, start, n, o->scratch);
 }
 
-static void add_chunk(lane_totals *totals, const T *value, fl_size n)
+static void add_chunk(lane_totals *totals, const double *terms, fl_size n)
 {
     fl_size i = 0;
     for (; i + LANES <= n; i += LANES)
         for (int l = 0; l < LANES; l++)
-            add_to_lane(totals, l, (double)value[i + l]);
+            add_to_lane(totals, l, terms[i + l]);
     for (int l = 0; i < n; i++, l++)
-        add_to_lane(totals, l, (double)value[i]);
+        add_to_lane(totals, l, terms[i]);
 }
 
-/* weight times sample_weight of a chunk, or NULL if there is neither. */
-static const T *load_weights(operand *weight, operand *sample_weight, fl_size start, fl_size n, T *product)
+/* weight times sample_weight of a chunk, in double: float32 could neither hold nor multiply all of them. NULL if there is
+ * neither. */
+static const double *load_weights(const fl_view *weight, const fl_view *sample_weight, fl_size start, fl_size n,
+                                  double *product)
 {
-    if (!weight->view->data && !sample_weight->view->data)
+    double factors[CHUNK];
+    if (!weight->data && !sample_weight->data)
         return NULL;
-    const T *w = weight->view->data ? load_chunk(weight, start, n) : NULL;
-    const T *s = sample_weight->view->data ? load_chunk(sample_weight, start, n) : NULL;
-    if (!w || !s)
-        return w ? w : s;
-    for (fl_size i = 0; i < n; i++)
-        product[i] = w[i] * s[i];
+    view_read_numbers(weight->data ? weight : sample_weight, start, n, product);
+    if (weight->data && sample_weight->data) {
+        view_read_numbers(sample_weight, start, n, factors);
+        for (fl_size i = 0; i < n; i++)
+            product[i] *= factors[i];
+    }
     return product;
 }
 
-/* x *= weight * scale; an element of weight 0 counts 0 even if it is NaN. */
-static void apply_weights(T *x, const T *weight, fl_size n, T scale)
+/* Derivatives times scale, weight and upstream gradient (either may be NULL), rounded once. An element of weight 0 counts
+ * 0 even if it is NaN. */
+static void weigh_derivatives(T *x, const double *weight, const double *upstream, fl_size n, double scale)
 {
+    double factor[CHUNK];
     for (fl_size i = 0; i < n; i++)
-        x[i] = weight[i] == 0 ? 0 : x[i] * (weight[i] * scale);
+        factor[i] = weight ? scale * weight[i] : scale;
+    if (upstream)
+        for (fl_size i = 0; i < n; i++)
+            factor[i] *= upstream[i];
+    for (fl_size i = 0; i < n; i++)
+        x[i] = weight && weight[i] == 0 ? 0 : (T)((double)x[i] * factor[i]);
+}
+
+/* The losses of a chunk, weighted: added up, and left in `value` rounded. */
+static void weigh_values(T *value, const double *weight, fl_size n, lane_totals *sums)
+{
+    double terms[CHUNK];
+    for (fl_size i = 0; i < n; i++)
+        terms[i] = (double)value[i];
+    if (weight)
+        for (fl_size i = 0; i < n; i++) {
+            terms[i] = weight[i] == 0 ? 0 : terms[i] * weight[i];
+            value[i] = (T)terms[i];
+        }
+    add_chunk(sums, terms, n);
 }
 
 static void pointwise_bounds(const fl_pointwise_job *job, fl_size block, fl_size *first, fl_size *last)
@@ -168,15 +204,12 @@ static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwi
     fl_size first, last;
     pointwise_bounds(job, block, &first, &last);
     map_kernel *map = map_of(job);
-    operand input, target, weight, sample_weight, upstream, parameters[FL_MAX_PARAMETERS], value, grad, hess;
+    operand input, target, parameters[FL_MAX_PARAMETERS], value, grad, hess;
     const T *p[FL_MAX_PARAMETERS];
-    T product[CHUNK];
+    double product[CHUNK], upstream[CHUNK];
     lane_totals sums = {{0}, {0}};
     open_operand(&input, &job->input);
     open_operand(&target, job->target.data ? &job->target : &job->input);
-    open_operand(&weight, &job->weight);
-    open_operand(&sample_weight, &job->sample_weight);
-    open_operand(&upstream, &job->grad_output);
     open_operand(&value, &job->value);
     open_operand(&grad, &job->grad);
     open_operand(&hess, &job->hess);
@@ -195,25 +228,21 @@ static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwi
         }
         for (int k = 0; k < job->n_parameters; k++)
             p[k] = load_chunk(&parameters[k], start, n);
-        const T *w = load_weights(&weight, &sample_weight, start, n, product);
-        const T *u = job->grad_output.data ? load_chunk(&upstream, start, n) : NULL;
+        const double *w = load_weights(&job->weight, &job->sample_weight, start, n, product), *u = NULL;
+        if (job->grad_output.data) {
+            view_read_numbers(&job->grad_output, start, n, upstream);
+            u = upstream;
+        }
         T *v = result_chunk(&value, start, n), *g = result_chunk(&grad, start, n), *h = result_chunk(&hess, start, n);
-        map(x, y, p, whole, (T)job->scale, v, g, h);
-        T *const derivatives[2] = {job->want & FL_GRAD ? g : NULL, job->want & FL_HESS ? h : NULL};
-        for (int k = 0; k < 2; k++) {
-            if (derivatives[k] && w)
-                apply_weights(derivatives[k], w, n, 1);
-            if (derivatives[k] && u)
-                for (fl_size i = 0; i < n; i++)
-                    derivatives[k][i] *= u[i];
-        }
-        if (job->want & FL_VALUE) {
-            if (w)
-                apply_weights(v, w, n, 1);
-            add_chunk(&sums, v, n);
-            if (job->value.data)
-                store_chunk(&value, start, n);
-        }
+        map(x, y, p, whole, w || u ? 1 : job->scale, v, g, h);
+        if ((w || u) && job->want & FL_GRAD)
+            weigh_derivatives(g, w, u, n, job->scale);
+        if ((w || u) && job->want & FL_HESS)
+            weigh_derivatives(h, w, u, n, job->scale);
+        if (job->want & FL_VALUE)
+            weigh_values(v, w, n, &sums);
+        if (job->value.data)
+            store_chunk(&value, start, n);
         if (job->want & FL_GRAD)
             store_chunk(&grad, start, n);
         if (job->want & FL_HESS)
@@ -223,16 +252,16 @@ static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwi
 }
 
 /* Bitwise on purpose: without branches the count below becomes a handful of vector instructions an element. */
-FL_INLINE int check_passes(const fl_check *check, T x)
+FL_INLINE int check_passes(const fl_check *check, double x)
 {
-    const T low = (T)check->low, high = (T)check->high;
+    const double low = check->low, high = check->high;
     int inside = (x >= low) & (x <= high) & (!(check->open & 1) | (x != low)) & (!(check->open & 2) | (x != high));
     int one_of_two = (x == low) | (x == high);
     return (check->pair ? one_of_two : inside) | (check->allows_nan & (x != x));
 }
 
 /* The first element of a chunk that fails, or -1. */
-static fl_size first_failure(const fl_check *check, const T *x, const T *sample_weight, fl_size n)
+static fl_size first_failure(const fl_check *check, const double *x, const double *sample_weight, fl_size n)
 {
     const fl_check c = *check;
     fl_size failures = 0;
@@ -246,28 +275,27 @@ static fl_size first_failure(const fl_check *check, const T *x, const T *sample_
 
 static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwise_partial *partial)
 {
-    fl_size first, last;
-    pointwise_bounds(job, block, &first, &last);
-    operand weight, sample_weight, checked[FL_MAX_CHECKS];
-    T product[CHUNK];
-    lane_totals sums = {{0}, {0}};
     static const fl_view none;
+    const fl_view *weight = job->weight_counts ? &job->weight : &none;
+    fl_size first, last;
+    double checked[CHUNK], sample_weight[CHUNK], product[CHUNK];
+    lane_totals sums = {{0}, {0}};
+    pointwise_bounds(job, block, &first, &last);
     *partial = (fl_pointwise_partial){.loss = {0, 0}};
-    open_operand(&weight, job->weight_counts ? &job->weight : &none);
-    open_operand(&sample_weight, &job->sample_weight);
-    for (int k = 0; k < job->n_checks; k++) {
-        open_operand(&checked[k], &job->checks[k].view);
+    for (int k = 0; k < job->n_checks; k++)
         partial->bad[k] = -1;
-    }
     for (fl_size start = first; start < last; start += CHUNK) {
         fl_size n = last - start < CHUNK ? last - start : CHUNK;
-        const T *s = job->sample_weight.data ? load_chunk(&sample_weight, start, n) : NULL;
-        const T *w = load_weights(&weight, &sample_weight, start, n, product);
+        const double *s = job->sample_weight.data ? sample_weight : NULL;
+        if (s)
+            view_read_numbers(&job->sample_weight, start, n, sample_weight);
         for (int k = 0; k < job->n_checks; k++)
             if (partial->bad[k] < 0) {
-                fl_size i = first_failure(&job->checks[k], load_chunk(&checked[k], start, n), s, n);
+                view_read_numbers(&job->checks[k].view, start, n, checked);
+                fl_size i = first_failure(&job->checks[k], checked, s, n);
                 partial->bad[k] = i < 0 ? -1 : start + i;
             }
+        const double *w = load_weights(weight, &job->sample_weight, start, n, product);
         if (w)
             add_chunk(&sums, w, n);
         else

@@ -63,10 +63,13 @@ static void canonical_labels(const fl_rows_job *job, fl_size row, fl_size n, int
 
 static double class_weight(const fl_rows_job *job, int64_t label)
 {
-    if (!job->weight.data)
-        return 1;
-    const T *direct = view_direct(&job->weight);
-    return direct ? direct[label] : view_at(&job->weight, label);
+    double weight = 1;
+    const T *direct = job->weight.data ? view_direct(&job->weight) : NULL;
+    if (direct)
+        return direct[label];
+    if (job->weight.data)
+        view_read_numbers(&job->weight, label, 1, &weight);
+    return weight;
 }
 
 static void block_bounds(const fl_rows_job *job, fl_size block, fl_size *first, fl_size *last)
@@ -84,7 +87,7 @@ static void check_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *p
     *partial = (fl_rows_partial){.bad_label = -1, .bad_sample_weight = -1};
     const int weighted = job->weight.data || job->sample_weight.data;
     int64_t labels[CHUNK];
-    T factors[CHUNK];
+    double factors[CHUNK];
     for (fl_size row = first; row < last; row += CHUNK) {
         fl_size n = last - row < CHUNK ? last - row : CHUNK, counted = 0, invalid = 0;
         if (job->labels.data)
@@ -106,7 +109,7 @@ static void check_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *p
         for (fl_size i = 0; i < n; i++)
             factors[i] = 1;
         if (job->sample_weight.data)
-            view_read(&job->sample_weight, row, n, factors);
+            view_read_numbers(&job->sample_weight, row, n, factors);
         for (fl_size i = 0; i < n; i++) {
             if (!(factors[i] >= 0) && partial->bad_sample_weight < 0)
                 partial->bad_sample_weight = row + i;
@@ -121,7 +124,7 @@ static void check_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *p
 static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     const int weighted = job->weight.data || job->sample_weight.data || job->grad_output.data;
-    T factor[LANES], upstream[LANES];
+    double factor[LANES], upstream[LANES];
     for (int l = 0; l < LANES; l++) {
         g->label[l] = l < n ? NO_LABEL : SKIPPED;
         factor[l] = upstream[l] = 1;
@@ -129,9 +132,9 @@ static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
     if (job->labels.data)
         canonical_labels(job, row, n, g->label);
     if (job->sample_weight.data)
-        view_read(&job->sample_weight, row, n, factor);
+        view_read_numbers(&job->sample_weight, row, n, factor);
     if (job->grad_output.data)
-        view_read(&job->grad_output, row, n, upstream);
+        view_read_numbers(&job->grad_output, row, n, upstream);
     int64_t skipped = 0;
     for (int l = 0; l < LANES; l++) {
         g->label[l] = factor[l] == 0 ? SKIPPED : g->label[l];
@@ -145,7 +148,7 @@ static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
         int live = g->label[l] != SKIPPED;
         g->own[l] = g->label[l] >= 0 ? (1 - job->smoothing) * class_weight(job, g->label[l]) : 0;
         g->factor[l] = live ? factor[l] : 0;
-        g->scale[l] = live ? job->scale * (double)factor[l] * (double)upstream[l] : 0;
+        g->scale[l] = live ? job->scale * factor[l] * upstream[l] : 0;
         g->maximum[l] = g->label_logit[l] = 0;
         g->top[l] = -1;
         g->others[l] = g->base_top[l] = g->base_others[l] = g->base_distance[l] = 0;

@@ -11,16 +11,17 @@
 /* A multiple of every strip of the row kernels: a row cut into chunks is added up in the same order as a whole one. */
 enum { CHUNK = 512, WORKING_KIND = PICK(FL_F32, FL_F64) };
 
-/* One element's bits to its value. Written with selections only, so that the loops vectorise. */
-FL_INLINE T value_of_bool(uint8_t b) { return (T)(b != 0); }
-FL_INLINE T value_of_i8(uint8_t b) { return (T)(int8_t)b; }
-FL_INLINE T value_of_u8(uint8_t b) { return (T)b; }
-FL_INLINE T value_of_i16(uint16_t b) { return (T)(int16_t)b; }
-FL_INLINE T value_of_u16(uint16_t b) { return (T)b; }
-FL_INLINE T value_of_i32(uint32_t b) { return (T)(int32_t)b; }
-FL_INLINE T value_of_u32(uint32_t b) { return (T)b; }
-FL_INLINE T value_of_i64(uint64_t b) { return (T)(int64_t)b; }
-FL_INLINE T value_of_u64(uint64_t b) { return (T)b; }
+/* An integer's bits to its value, in double. The functions of this kind are written with selections only, so that the
+ * loops over them vectorise. */
+FL_INLINE double number_of_bool(uint8_t b) { return b != 0; }
+FL_INLINE double number_of_i8(uint8_t b) { return (int8_t)b; }
+FL_INLINE double number_of_u8(uint8_t b) { return b; }
+FL_INLINE double number_of_i16(uint16_t b) { return (int16_t)b; }
+FL_INLINE double number_of_u16(uint16_t b) { return b; }
+FL_INLINE double number_of_i32(uint32_t b) { return (int32_t)b; }
+FL_INLINE double number_of_u32(uint32_t b) { return b; }
+FL_INLINE double number_of_i64(uint64_t b) { return (double)(int64_t)b; }
+FL_INLINE double number_of_u64(uint64_t b) { return (double)b; }
 
 /* A label's bits, sign-extended; uint64 stays as it is and is told apart by comparing as unsigned. */
 FL_INLINE int64_t label_of_bool(uint8_t b) { return b != 0; }
@@ -47,7 +48,7 @@ FL_INLINE uint32_t bits_of_float(float f)
     return b;
 }
 
-FL_INLINE T value_of_f16(uint16_t b)
+FL_INLINE float float_of_f16(uint16_t b)
 {
     uint32_t magnitude = b & 0x7fffu, sign = (uint32_t)(b & 0x8000u) << 16;
     /* Subnormals by conversion from integer: as float bits they would be subnormal too, and another library may have
@@ -56,17 +57,24 @@ FL_INLINE T value_of_f16(uint16_t b)
     uint32_t normal = (magnitude << 13) + ((127u - 15u) << 23);
     uint32_t special = (magnitude << 13) | 0x7f800000u;
     uint32_t finite = magnitude < 0x400u ? subnormal : normal;
-    return (T)float_from_bits((magnitude < 0x7c00u ? finite : special) | sign);
+    return float_from_bits((magnitude < 0x7c00u ? finite : special) | sign);
 }
 
-FL_INLINE T value_of_bf16(uint16_t b) { return (T)float_from_bits((uint32_t)b << 16); }
-FL_INLINE T value_of_f32(uint32_t b) { return (T)float_from_bits(b); }
-FL_INLINE T value_of_f64(uint64_t b)
+FL_INLINE double double_from_bits(uint64_t b)
 {
     double d;
     memcpy(&d, &b, sizeof d);
-    return (T)d;
+    return d;
 }
+
+FL_INLINE T value_of_f16(uint16_t b) { return (T)float_of_f16(b); }
+FL_INLINE T value_of_bf16(uint16_t b) { return (T)float_from_bits((uint32_t)b << 16); }
+FL_INLINE T value_of_f32(uint32_t b) { return (T)float_from_bits(b); }
+FL_INLINE T value_of_f64(uint64_t b) { return (T)double_from_bits(b); }
+FL_INLINE double number_of_f16(uint16_t b) { return float_of_f16(b); }
+FL_INLINE double number_of_bf16(uint16_t b) { return float_from_bits((uint32_t)b << 16); }
+FL_INLINE double number_of_f32(uint32_t b) { return float_from_bits(b); }
+FL_INLINE double number_of_f64(uint64_t b) { return double_from_bits(b); }
 
 /* A value to one element's bits, rounded to nearest, ties to even. */
 FL_INLINE uint16_t f16_of_value(T value)
@@ -142,10 +150,14 @@ FL_INLINE uint64_t swapped64(uint64_t b) { return (uint64_t)swapped32((uint32_t)
 #define FLOATING_KINDS(X)                                                                     \
     X(f16, FL_F16, 16) X(bf16, FL_BF16, 16) X(f32, FL_F32, 32) X(f64, FL_F64, 64)
 
+#define DEFINE_READ_INTEGER(name, kind, width) DEFINE_READ(read_##name, (T)number_of_##name, T, width)
 #define DEFINE_READ_VALUE(name, kind, width) DEFINE_READ(read_##name, value_of_##name, T, width)
+#define DEFINE_READ_NUMBER(name, kind, width) DEFINE_READ(number_##name, number_of_##name, double, width)
 #define DEFINE_READ_LABEL(name, kind, width) DEFINE_READ(label_##name, label_of_##name, int64_t, width)
-INTEGER_KINDS(DEFINE_READ_VALUE)
+INTEGER_KINDS(DEFINE_READ_INTEGER)
 FLOATING_KINDS(DEFINE_READ_VALUE)
+INTEGER_KINDS(DEFINE_READ_NUMBER)
+FLOATING_KINDS(DEFINE_READ_NUMBER)
 INTEGER_KINDS(DEFINE_READ_LABEL)
 FLOATING_KINDS(DEFINE_WRITE)
 
@@ -155,6 +167,10 @@ typedef void run_function(const fl_view *view, char *p, fl_size stride, fl_size 
 #define CASE_READ(name, kind, width)                                \
     case kind:                                                      \
         read_##name(p, stride, view->swapped, n, (T *)buffer);      \
+        break;
+#define CASE_NUMBER(name, kind, width)                              \
+    case kind:                                                      \
+        number_##name(p, stride, view->swapped, n, (double *)buffer); \
         break;
 #define CASE_LABEL(name, kind, width)                               \
     case kind:                                                      \
@@ -170,6 +186,14 @@ static void read_run(const fl_view *view, char *p, fl_size stride, fl_size n, vo
     switch (view->kind) {
         INTEGER_KINDS(CASE_READ)
         FLOATING_KINDS(CASE_READ)
+    }
+}
+
+static void number_run(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer)
+{
+    switch (view->kind) {
+        INTEGER_KINDS(CASE_NUMBER)
+        FLOATING_KINDS(CASE_NUMBER)
     }
 }
 
@@ -224,6 +248,12 @@ static void view_read(const fl_view *view, fl_size start, fl_size n, T *to)
     view_walk(view, start, n, read_run, (char *)to, sizeof(T));
 }
 
+/* In double whatever T is: weights, and whatever is compared with a bound. */
+static void view_read_numbers(const fl_view *view, fl_size start, fl_size n, double *to)
+{
+    view_walk(view, start, n, number_run, (char *)to, sizeof(double));
+}
+
 static void view_read_labels(const fl_view *view, fl_size start, fl_size n, int64_t *to)
 {
     view_walk(view, start, n, label_run, (char *)to, sizeof(int64_t));
@@ -251,10 +281,10 @@ FL_INLINE T view_at(const fl_view *view, fl_size i)
 
 static fl_size first_negative(const fl_view *view, fl_size n)
 {
-    T values[CHUNK];
+    double values[CHUNK];
     for (fl_size start = 0; start < n; start += CHUNK) {
         fl_size count = n - start < CHUNK ? n - start : CHUNK;
-        view_read(view, start, count, values);
+        view_read_numbers(view, start, count, values);
         for (fl_size i = 0; i < count; i++)
             if (!(values[i] >= 0))
                 return start + i;
