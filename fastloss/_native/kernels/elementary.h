@@ -1,7 +1,7 @@
 /* exp and log on lanes, each with its domain and error bound.
  *
  * Not the C library's: its results differ between systems and versions, and it is not inlined into the loops. The
- * coefficients come from tools/minimax.py; the bounds were measured by tests/test_elementary.py. (Named elementary.h
+ * coefficients come from tools/minimax.py; the bounds were measured by tools/exhaustive.py (docs/exhaustive.md). (Named elementary.h
  * because a header called math.h would hide the system's.) */
 #ifndef FASTLOSS_ELEMENTARY_H
 #define FASTLOSS_ELEMENTARY_H
@@ -26,7 +26,7 @@ FL_INLINE vf v_polynomial(const T *c, int degree, vf x)
 enum { MANTISSA_BITS = PICK(23, 52) };
 
 /* exp(d + tail), 0 below the smallest normal number. d <= 0.1 or so, |tail| tiny; -inf gives 0, NaN gives NaN.
- * At most 1 ULP. A multiplication by 2^n, not an addition to the exponent: the latter turns some NaNs into numbers. */
+ * At most 1.1 ULP. A multiplication by 2^n, not an addition to the exponent: the latter turns some NaNs into numbers. */
 FL_INLINE vf v_exp_nonpositive(vf d, vf tail)
 {
     static const T q[] = PICK(EXP_Q_F32, EXP_Q_F64);
@@ -67,7 +67,7 @@ FL_INLINE maximum_split v_split_maximum(vf maximum)
     return m;
 }
 
-/* exp(x - maximum), x <= maximum; exactly 1 at the maximum. At most 1 ULP. */
+/* exp(x - maximum), x <= maximum; exactly 1 at the maximum. At most 1.1 ULP. */
 FL_INLINE vf v_exp_below(vf x, maximum_split m)
 {
     vf d = x - m.grid;
@@ -75,7 +75,7 @@ FL_INLINE vf v_exp_below(vf x, maximum_split m)
     return v_exp_nonpositive(d, error - m.rest);
 }
 
-/* exp(x + tail) for any x and tiny tail: inf from the largest number on, 0 below the smallest normal one. At most 1 ULP.
+/* exp(x + tail) for any x and tiny tail: inf from the largest number on, 0 below the smallest normal one. At most 1.1 ULP.
  * The power of two is applied in two factors where x > 0, because 2^128 (2^1024) itself is no number. */
 FL_INLINE vf v_exp(vf x, vf tail)
 {
