@@ -159,14 +159,6 @@ LOSSES = [
          parameters={"reduction": "sum", "ignore_index": 3}),
 ]
 
-# An elementwise loss will be a row like the two above, made by one helper from its exact formula, the intervals that
-# input and target are drawn from, and its parameters: `elementwise("huber_loss", "HuberLoss", reference.huber,
-# input=(-5, 5), target=(-5, 5), parameters={"delta": 0.5})`; its options are sample_weight, reduction and grad_output.
-
-# Losses that fastloss already has, and that wait for their row here. To be empty when the catalogue is complete.
-PENDING = {"binary_cross_entropy_with_logits", "huber_loss", "l1_loss", "l1_penalty", "l2_penalty", "mse_loss",
-           "smooth_l1_loss"}
-
 BY_NAME = {loss.name: loss for loss in LOSSES}
 CROSS_ENTROPY = BY_NAME["cross_entropy"]
 NLL_LOSS = BY_NAME["nll_loss"]

@@ -10,8 +10,8 @@ They are exact, or added last, so rounding P costs only a small fraction of an U
 relative error of the *function*, so P is fitted under the weight |factor / function|, not for its own relative error.
 That weight vanishes at zero, where the head is already right, and leaves P the freedom to be better elsewhere.
 
-The fit is a Remez exchange on a fixed grid. Rounding all coefficients of the best real polynomial at once costs up to
-five bits (TANH_T_F64), so they are rounded one at a time, lowest order first because those carry the most weight, and
+The fit is a Remez exchange on a fixed grid. Rounding all coefficients of the best real polynomial at once costs
+several bits where there are many terms, so they are rounded one at a time, lowest order first because those carry the most weight, and
 the remaining ones are fitted again each time to absorb the rounding error: that costs at most 0.15 bit.
 """
 
@@ -69,18 +69,12 @@ def square(x):
 # The argument reduction rounds, and may land just outside its exact interval: fit one percent further.
 MARGIN = mpf("1.01")
 HALF_LN2 = MARGIN * mp.ln2 / 2
-LOG_LOW = MARGIN * (mp.sqrt(mpf(1) / 2) - 1)
-LOG_HIGH = MARGIN * (mp.sqrt(2) - 1)
 ATANH_HIGH = MARGIN * (3 - 2 * mp.sqrt(2))
 
 FAMILIES = (
     # Relative to e^r: the result is scaled by 2^n, so its relative error is the one that survives.
     Family("EXP_Q", "e^r = 1 + r + r^2 Q(r)", "|r| <= 1.01 ln(2)/2", -HALF_LN2, HALF_LN2,
            mp.exp, lambda r: 1 + r, square, identity, {"F32": -28, "F64": -58}, {"F32": 4}),
-    # No division, which is what float32 wants; for float64 it would take degree 19.
-    Family("LOG1P_P", "log(1 + f) = f - f^2/2 + f^3 P(f)", "1.01 (sqrt(1/2) - 1) <= f <= 1.01 (sqrt(2) - 1)",
-           LOG_LOW, LOG_HIGH, lambda f: mp.log(1 + f), lambda f: f - f * f / 2, lambda f: f**3, identity,
-           {"F32": -28}, {}),
     # One division halves the number of terms: only odd powers of s, and |s| is less than half of |f|.
     Family("LOG1P_R", "log(1 + f) = 2 s + s^3 R(s^2), s = f / (2 + f)", "|s| <= 1.01 (3 - 2 sqrt(2))",
            mpf(0), ATANH_HIGH, lambda s: mp.log((1 + s) / (1 - s)), lambda s: 2 * s, lambda s: s**3, square,
@@ -88,9 +82,6 @@ FAMILIES = (
     # Relative to e^r - 1, which goes to zero with r: the fit for exp would lose all digits there.
     Family("EXPM1_G", "e^r - 1 = r + r^2/2 + r^3 G(r)", "|r| <= 1.01 ln(2)/2", -HALF_LN2, HALF_LN2,
            lambda r: mp.exp(r) - 1, lambda r: r + r * r / 2, lambda r: r**3, identity, {"F32": -28, "F64": -58}, {}),
-    # Odd: half of the interval decides, and fitting in x^2 keeps the approximation odd.
-    Family("TANH_T", "tanh(x) = x + x^3 T(x^2)", "|x| <= 0.625", mpf(0), mpf("0.625"),
-           mp.tanh, identity, lambda x: x**3, square, {"F32": -27, "F64": -57}, {}),
     # Even, and zero at zero like x^2/2, where |x| - log(2) + log1p(e^(-2|x|)) cancels: below 0.75 that costs more than
     # an ULP.
     Family("LOGCOSH_C", "log(cosh(x)) = x^2/2 + x^4 C(x^2)", "|x| <= 0.75", mpf(0), mpf("0.75"),

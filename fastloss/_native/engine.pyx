@@ -16,7 +16,6 @@ cdef extern from "kernels/dispatch.h" nogil:
 cdef extern from "kernels/parallel.h" nogil:
     int fl_parallel_init()
     int fl_parallel_limit()
-    int fl_openmp_version()
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, cnp.dtype descr, int subok)
@@ -87,11 +86,6 @@ def isa():
 def parallel_limit():
     """Threads that OpenMP would use now, at most the processors this thread may run on."""
     return fl_parallel_limit()
-
-
-def openmp_version():
-    """The _OPENMP date of the build; 0 without OpenMP."""
-    return fl_openmp_version()
 
 
 select_isa(os.environ.get("FASTLOSS_ISA", ""))

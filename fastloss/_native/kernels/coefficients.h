@@ -21,14 +21,6 @@
     0x1.6c16c16c27e6bp-10, 0x1.a01a01b3866e4p-13, 0x1.a01a014f61309p-16, 0x1.71ddef8f778dap-19, \
     0x1.27e59018f2363p-22, 0x1.af6d86cba9ab6p-26, 0x1.1e67b37244401p-29 }
 
-/* log(1 + f) = f - f^2/2 + f^3 P(f)
- * 1.01 (sqrt(1/2) - 1) <= f <= 1.01 (sqrt(2) - 1); degree 8; relative error 2^-30.15, 0.0138 ULP */
-#define LOG1P_P_F32_DEGREE 8
-#define LOG1P_P_F32 { \
-    0x1.555546p-2f, -0x1.000006p-2f, 0x1.99a59p-3f, -0x1.555d3cp-3f, \
-    0x1.232542p-3f, -0x1.fbe5a8p-4f, 0x1.e7d16ep-4f, -0x1.e02424p-4f, \
-    0x1.14aa16p-4f }
-
 /* log(1 + f) = 2 s + s^3 R(s^2), s = f / (2 + f)
  * |s| <= 1.01 (3 - 2 sqrt(2)); degree 2; relative error 2^-30.09, 0.0143 ULP */
 #define LOG1P_R_F32_DEGREE 2
@@ -56,21 +48,6 @@
     0x1.5555555555559p-3, 0x1.5555555555549p-5, 0x1.111111110f5c2p-7, 0x1.6c16c16c1ca1fp-10, \
     0x1.a01a01b06a433p-13, 0x1.a01a018413c22p-16, 0x1.71ddf6b05dc16p-19, 0x1.27e527ff5a54ep-22, \
     0x1.af621948ebb63p-26, 0x1.1efbf9e177024p-29 }
-
-/* tanh(x) = x + x^3 T(x^2)
- * |x| <= 0.625; degree 4; relative error 2^-27.72, 0.0749 ULP */
-#define TANH_T_F32_DEGREE 4
-#define TANH_T_F32 { \
-    -0x1.555532p-2f, 0x1.1106f6p-3f, -0x1.b835a4p-5f, 0x1.51f8cep-6f, \
-    -0x1.750ce2p-8f }
-
-/* tanh(x) = x + x^3 T(x^2)
- * |x| <= 0.625; degree 11; relative error 2^-61.19, 0.0032 ULP */
-#define TANH_T_F64_DEGREE 11
-#define TANH_T_F64 { \
-    -0x1.5555555555552p-2, 0x1.1111111110c52p-3, -0x1.ba1ba1b9d195dp-5, 0x1.664f4870c2f7ap-6, \
-    -0x1.226e32cf931d5p-7, 0x1.d6d35a375ed71p-9, -0x1.7d9c3302a6b97p-10, 0x1.350b86ffec013p-11, \
-    -0x1.f113469f08c39p-13, 0x1.801b6e5468e8ep-14, -0x1.fac51f816455p-16, 0x1.9604a21e965c7p-18 }
 
 /* log(cosh(x)) = x^2/2 + x^4 C(x^2)
  * |x| <= 0.75; degree 4; relative error 2^-27.61, 0.0816 ULP */

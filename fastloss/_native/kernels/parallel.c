@@ -59,12 +59,3 @@ int fl_parallel_limit(void)
 #endif
     return threads > 1 ? threads : 1;
 }
-
-int fl_openmp_version(void)
-{
-#ifdef _OPENMP
-    return _OPENMP;
-#else
-    return 0;
-#endif
-}

@@ -9,7 +9,4 @@ int fl_parallel_init(void);
  * on; 1 without OpenMP and in a forked child whose threads could not be stopped in time. */
 int fl_parallel_limit(void);
 
-/* The _OPENMP date of the build; 0 without. */
-int fl_openmp_version(void);
-
 #endif
