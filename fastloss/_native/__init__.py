@@ -10,15 +10,15 @@ import importlib.util
 import os
 
 if importlib.util.find_spec(f"{__name__}.engine") is None:
-    raise ImportError(f"fastloss was imported from {os.path.dirname(__file__)}, which has no compiled modules. If that is "
-                      "a checkout, start Python from another folder, or build there: see CONTRIBUTING.md")
+    raise ImportError(f"fastloss was imported from {os.path.dirname(__file__)}, which has no compiled modules. If that "
+                      "is a checkout, start Python from another folder, or build there: see CONTRIBUTING.md")
 
 _POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 _ours = not any(name in os.environ for name in _POLICIES)
 if _ours:
     os.environ["OMP_WAIT_POLICY"] = "passive"
 try:
-    from . import engine
+    from . import engine  # noqa: F401
 finally:
     if _ours:
         del os.environ["OMP_WAIT_POLICY"]

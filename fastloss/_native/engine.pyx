@@ -88,6 +88,40 @@ def parallel_limit():
     return fl_parallel_limit()
 
 
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    enum { fl_openmp = _OPENMP };
+    #else
+    enum { fl_openmp = 0 };
+    #endif
+    #if defined(__clang__)
+    static const char fl_compiler[] = "clang " __clang_version__;
+    #elif defined(__GNUC__)
+    static const char fl_compiler[] = "gcc " __VERSION__;
+    #elif defined(_MSC_VER)
+    #define FL_TEXT(x) #x
+    #define FL_TEXT_OF(x) FL_TEXT(x)
+    static const char fl_compiler[] = "MSVC " FL_TEXT_OF(_MSC_VER);
+    #else
+    static const char fl_compiler[] = "unknown";
+    #endif
+    """
+    const int fl_openmp
+    const char *fl_compiler
+    # from setup.py
+    const char *FASTLOSS_KIND
+    const char *FASTLOSS_FLAGS
+    const char *FASTLOSS_NUMPY
+    const char *FASTLOSS_CYTHON
+
+
+def build_info():
+    """Compiler, kind of build, flags, versions of NumPy and Cython, the date of the OpenMP standard (0: without)."""
+    return (fl_compiler.decode(), FASTLOSS_KIND.decode(), FASTLOSS_FLAGS.decode(), FASTLOSS_NUMPY.decode(),
+            FASTLOSS_CYTHON.decode(), fl_openmp)
+
+
 select_isa(os.environ.get("FASTLOSS_ISA", ""))
 if fl_parallel_init():
     raise ImportError("fastloss could not register its fork handler (pthread_atfork failed)")

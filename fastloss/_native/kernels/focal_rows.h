@@ -51,10 +51,9 @@ FL_INLINE vf v_power_below(vf q, vf q_low, vf gamma, vf gamma_low)
 
 /* What the lanes compute for a group. */
 typedef struct {
-    T label_exp[LANES]; /* exp(label's logit - maximum) */
-    T logs[LANES];      /* log of the sum of exp(x - maximum) */
-    T power[LANES];     /* q^gamma */
-    double q[LANES], p[LANES];
+    T logs[GROUP];      /* log of the sum of exp(x - maximum) */
+    T power[GROUP];     /* q^gamma */
+    double q[GROUP], p[GROUP];
 } focal_lanes;
 
 /* What the sum of two numbers loses. */
@@ -86,18 +85,15 @@ static void focal_powers(const fl_rows_job *job, const row_group *g, focal_lanes
 {
     const double bounded = job->gamma < 1e30 ? job->gamma : 1e30; /* same result, and no overflow */
     const T gamma = (T)bounded, gamma_low = (T)(bounded - (double)gamma);
-    T q[LANES], q_low[LANES];
+    T q[GROUP], q_low[GROUP];
     group_logs(g, f->logs);
-    for (int l = 0; l < LANES; l += WIDTH)
-        v_store(f->label_exp + l,
-                v_exp_below(v_load(g->label_logit + l), v_split_maximum(v_load(g->maximum + l))));
-    for (int l = 0; l < LANES; l++)
-        q_low[l] = (T)label_share(g, l, f->label_exp[l], &f->p[l], &f->q[l]);
-    for (int l = 0; l < LANES; l++) {
+    for (int l = 0; l < GROUP; l++)
+        q_low[l] = (T)label_share(g, l, g->label_exp[l], &f->p[l], &f->q[l]);
+    for (int l = 0; l < GROUP; l++) {
         q[l] = (T)f->q[l];
         q_low[l] = (T)(f->q[l] - (double)q[l]) + q_low[l];
     }
-    for (int l = 0; l < LANES; l += WIDTH)
+    for (int l = 0; l < GROUP; l += WIDTH)
         v_store(f->power + l, v_power_below(v_load(q + l), v_load(q_low + l), v_set(gamma), v_set(gamma_low)));
 }
 
@@ -109,14 +105,14 @@ static void focal_factors(const fl_rows_job *job, row_group *g, int first, int l
     focal_powers(job, g, &f);
     for (int l = first; l < last; l++) {
         double p = f.p[l], q = f.q[l], power = (double)f.power[l];
-        double nll = ((double)g->maximum[l] - (double)g->label_logit[l]) + (double)f.logs[l];
+        double nll = g->distance[l] + (double)f.logs[l];
         double p_nll = p == 0 ? 0 : p * nll; /* 0 * inf counts 0 */
         double s = q == 0 ? 1 : p_nll / q;
         double odds = q == 0 ? 0 : p / q; /* with q = 0 the power is 0, too */
         double part = p > 0.5 ? gamma - (gamma + 1) * q : (gamma + 1) * p - 1;
         double weight = g->own[l] * power;
         g->loss_weight[l] = weight;
-        g->own[l] = weight * (1 + gamma * s);
+        g->own[l] = g->total[l] = weight * (1 + gamma * s);
         g->label_gradient[l] = 0 - weight * (q + gamma * p_nll);
         g->curvature[l] = weight * gamma * (odds * (2 + (gamma - 1) * s) - s);
         g->label_hessian[l] = weight * ((2 * gamma + 1) * p * q + gamma * p_nll * part);

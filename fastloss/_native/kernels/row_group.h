@@ -1,4 +1,4 @@
-/* Rows are handled LANES at a time: this file holds what such a group carries from its labels to its losses. How the
+/* Rows are handled GROUP at a time: this file holds what such a group carries from its labels to its losses. How the
  * classes of a row are walked is narrow_rows.h's and wide_rows.h's business.
  *
  * With t_c the weight that the target puts on class c, m the maximum and p the softmax, every loss of the family is
@@ -16,6 +16,7 @@
 #include "views.h"
 
 enum {
+    GROUP = 2 * LANES, /* two vectors of AVX-512 in every loop: while one waits for a division, the other goes on (10 % on 10 classes) */
     NO_LABEL = -1, /* a row without a label: probability targets, transforms */
     SKIPPED = -2,  /* ignored, of weight 0, or padding: not read, loss 0, gradient 0 */
     INVALID = -3
@@ -25,40 +26,48 @@ typedef struct {
     fl_size block_end; /* the row after the last one of the block */
     int some_skipped;
     int plain; /* own, factor and scale are those of rows that all count, without weights */
-    int64_t label[LANES];
-    double own[LANES];    /* what the target puts on the label, smoothing taken off */
-    double factor[LANES]; /* the row's sample weight */
-    double scale[LANES];  /* of the row's gradient */
+    int64_t label[GROUP];
+    double own[GROUP];    /* what the target puts on the label, smoothing taken off */
+    double factor[GROUP]; /* the row's sample weight */
+    double scale[GROUP];  /* of the row's gradient */
     /* found by the row kernels: */
-    T maximum[LANES];
-    T label_logit[LANES];
-    int64_t top[LANES]; /* the class that `others` leaves out, or -1 when several share the maximum */
-    double others[LANES];
-    double base_top[LANES], base_others[LANES]; /* base at the maximum; its sum over the other classes */
-    double base_distance[LANES];                /* sum of base_c (maximum - x_c) */
+    T maximum[GROUP];
+    T label_logit[GROUP];
+    int64_t top[GROUP]; /* the class that `others` leaves out, or -1 when several share the maximum */
+    double others[GROUP];
+    double distance[GROUP]; /* maximum - label_logit, */
+    T label_exp[GROUP];     /* and exp of its negative */
+    double total[GROUP];    /* what the target puts on the whole row: own and base */
+    double base_top[GROUP], base_others[GROUP]; /* base at the maximum; its sum over the other classes */
+    double base_distance[GROUP];                /* sum of base_c (maximum - x_c) */
     /* of the focal loss, whose `own` is made from the statistics (focal_rows.h): */
-    double loss_weight[LANES]; /* what the loss takes for `own`, which the gradient has */
-    double curvature[LANES], label_gradient[LANES], label_hessian[LANES];
+    double loss_weight[GROUP]; /* what the loss takes for `own`, which the gradient has */
+    double curvature[GROUP], label_gradient[GROUP], label_hessian[GROUP];
     /* of sum_rows.h: */
-    double value[LANES];
+    double value[GROUP];
 } row_group;
 
-static void canonical_labels(const fl_rows_job *job, fl_size row, fl_size n, int64_t *labels)
+/* Labels as rows know them; returns how many are to be skipped. */
+FL_INLINE fl_size canonical_labels(const fl_rows_job *job, fl_size row, fl_size n, int64_t *labels)
 {
     const fl_view *view = &job->labels;
     const uint64_t n_classes = (uint64_t)job->n_classes, ignore = job->ignore_bits;
     const int has_ignore = job->has_ignore;
     const int64_t *raw = labels;
+    fl_size skipped = 0;
     if (view->kind == FL_I64 && !view->swapped && view->ndim == 1 && view->strides[0] == (fl_size)sizeof(int64_t) &&
         (uintptr_t)view->data % sizeof(int64_t) == 0)
         raw = (const int64_t *)view->data + row; /* the everyday case: as it lies */
     else
         view_read_labels(view, row, n, labels);
+    FL_LANEWISE
     for (fl_size i = 0; i < n; i++) {
         uint64_t bits = (uint64_t)raw[i];
         int64_t checked = bits < n_classes ? raw[i] : INVALID;
         labels[i] = has_ignore && bits == ignore ? SKIPPED : checked;
+        skipped += labels[i] == SKIPPED;
     }
+    return skipped;
 }
 
 static double class_weight(const fl_rows_job *job, int64_t label)
@@ -119,49 +128,63 @@ static void check_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *p
     }
 }
 
+static fl_size group_labels(const fl_rows_job *job, fl_size row, int n, int64_t *labels)
+{
+    if (job->labels.data && n == GROUP)
+        return canonical_labels(job, row, GROUP, labels); /* a constant, and the loop becomes a few vectors */
+    for (int l = 0; l < GROUP; l++)
+        labels[l] = l < n ? NO_LABEL : SKIPPED;
+    return GROUP - n + (job->labels.data ? canonical_labels(job, row, n, labels) : 0);
+}
+
 /* The labels of a group, and what its rows weigh. A group without weights and ignored rows leaves the weights of another
  * such as they are: most calls have no other. */
 static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     const int weighted = job->weight.data || job->sample_weight.data || job->grad_output.data;
-    double factor[LANES], upstream[LANES];
-    for (int l = 0; l < LANES; l++) {
-        g->label[l] = l < n ? NO_LABEL : SKIPPED;
-        factor[l] = upstream[l] = 1;
-    }
-    if (job->labels.data)
-        canonical_labels(job, row, n, g->label);
-    if (job->sample_weight.data)
-        view_read_numbers(&job->sample_weight, row, n, factor);
+    double factor[GROUP], upstream[GROUP];
+    fl_size skipped = group_labels(job, row, n, g->label);
+    if (weighted)
+        for (int l = 0; l < GROUP; l++)
+            factor[l] = upstream[l] = 1;
     if (job->grad_output.data)
         view_read_numbers(&job->grad_output, row, n, upstream);
-    int64_t skipped = 0;
-    for (int l = 0; l < LANES; l++) {
-        g->label[l] = factor[l] == 0 ? SKIPPED : g->label[l];
-        skipped += g->label[l] == SKIPPED;
+    if (job->sample_weight.data) {
+        view_read_numbers(&job->sample_weight, row, n, factor);
+        for (int l = 0; l < GROUP; l++) {
+            skipped += factor[l] == 0;
+            g->label[l] = factor[l] == 0 ? SKIPPED : g->label[l];
+        }
     }
     g->some_skipped = skipped != 0;
     if (g->plain && !g->some_skipped)
         return;
     g->plain = !weighted && !g->some_skipped && job->op < FL_SOFTMAX_FOCAL; /* whose kernels write there too */
-    for (int l = 0; l < LANES; l++) {
+    FL_LANEWISE
+    for (int l = 0; l < GROUP; l++) {
         int live = g->label[l] != SKIPPED;
         g->own[l] = g->label[l] >= 0 ? (1 - job->smoothing) * class_weight(job, g->label[l]) : 0;
-        g->factor[l] = live ? factor[l] : 0;
-        g->scale[l] = live ? job->scale * factor[l] * upstream[l] : 0;
-        g->maximum[l] = g->label_logit[l] = 0;
+        g->factor[l] = !live ? 0 : weighted ? factor[l] : 1;
+        g->scale[l] = !live ? 0 : weighted ? job->scale * factor[l] * upstream[l] : job->scale;
+        g->total[l] = g->own[l];
+        g->maximum[l] = g->label_logit[l] = g->label_exp[l] = 0;
         g->top[l] = -1;
-        g->others[l] = g->base_top[l] = g->base_others[l] = g->base_distance[l] = 0;
+        g->others[l] = g->distance[l] = g->base_top[l] = g->base_others[l] = g->base_distance[l] = 0;
     }
 }
 
-FL_INLINE double group_total(const row_group *g, int l) { return g->own[l] + (g->base_top[l] + g->base_others[l]); }
+/* The gradient at the label where the target puts nothing elsewhere, from ratio = scale total / (1 + others): all terms are
+ * positive, whether the label is the maximum or not. */
+FL_INLINE double label_slope(const row_group *g, int l, double ratio)
+{
+    return -ratio * (g->others[l] + (1 - (double)g->label_exp[l]));
+}
 
 /* The exact gradient and Hessian of one class; used where the loops' `total p - t` is not: at the label, whose own
  * weight they leave out, and at the maximum. `e` is exp(x - maximum), `base` the class's share of the base. */
 static double class_gradient(const row_group *g, int l, int64_t c, double e, double base)
 {
-    double total = group_total(g, l), sum = 1 + g->others[l];
+    double total = g->total[l], sum = 1 + g->others[l];
     int is_label = c == g->label[l];
     if (c == g->top[l] && g->others[l] < 1) {
         double elsewhere = g->base_others[l] + (is_label ? 0 : g->own[l]);
@@ -173,16 +196,20 @@ static double class_gradient(const row_group *g, int l, int64_t c, double e, dou
 static double class_hessian_at_top(const row_group *g, int l)
 {
     double sum = 1 + g->others[l];
-    return g->scale[l] * group_total(g, l) * (g->others[l] / sum) / sum;
+    return g->scale[l] * g->total[l] * (g->others[l] / sum) / sum;
 }
 
 static void group_logs(const row_group *g, T *logs)
 {
-    for (int l = 0; l < LANES; l++)
+    FL_LANEWISE
+    for (int l = 0; l < GROUP; l++)
         logs[l] = (T)g->others[l];
-    for (int l = 0; l < LANES; l += WIDTH)
+    for (int l = 0; l < GROUP; l += WIDTH)
         v_store(logs + l, v_log1p_nonnegative(v_load(logs + l)));
 }
+
+/* Whether the target spreads something over the row. */
+FL_INLINE int has_base(const fl_rows_job *job) { return job->target.data || job->smoothing > 0; }
 
 /* Whether the gradient is the one at the top of this file. */
 FL_INLINE int has_softmax_gradient(const fl_rows_job *job)
@@ -190,25 +217,28 @@ FL_INLINE int has_softmax_gradient(const fl_rows_job *job)
     return job->op == FL_CROSS_ENTROPY || job->op == FL_SOFTMAX_FOCAL;
 }
 
-static void group_losses(const fl_rows_job *job, const row_group *g, double loss[LANES])
+static void group_losses(const fl_rows_job *job, const row_group *g, double loss[GROUP])
 {
-    T logs[LANES];
+    T logs[GROUP];
     if (job->op == FL_NLL)
-        for (int l = 0; l < LANES; l++) /* 0 * inf counts 0, here and below */
+        FL_LANEWISE
+        for (int l = 0; l < GROUP; l++) /* 0 * inf counts 0, here and below */
             loss[l] = g->own[l] == 0 ? 0 : g->factor[l] * -g->own[l] * (double)g->label_logit[l];
     else if (job->op >= FL_MULTI_MARGIN)
-        for (int l = 0; l < LANES; l++)
+        FL_LANEWISE
+        for (int l = 0; l < GROUP; l++)
             loss[l] = g->factor[l] * g->value[l];
     else {
         group_logs(g, logs);
         if (job->op == FL_LOGSUMEXP)
-            for (int l = 0; l < LANES; l++)
+            FL_LANEWISE
+            for (int l = 0; l < GROUP; l++)
                 loss[l] = (double)g->maximum[l] + (double)logs[l];
         else
-            for (int l = 0; l < LANES; l++) {
-                double distance = (double)g->maximum[l] - (double)g->label_logit[l];
-                double own = g->own[l] == 0 ? 0 : g->own[l] * distance;
-                loss[l] = g->factor[l] * (own + g->base_distance[l] + group_total(g, l) * (double)logs[l]);
+            FL_LANEWISE
+            for (int l = 0; l < GROUP; l++) {
+                double own = g->own[l] == 0 ? 0 : g->own[l] * g->distance[l]; /* NaN of another row, or 0 * inf */
+                loss[l] = g->factor[l] * (own + g->base_distance[l] + g->total[l] * (double)logs[l]);
             }
     }
 }
@@ -216,17 +246,23 @@ static void group_losses(const fl_rows_job *job, const row_group *g, double loss
 /* The losses of a group: into `value`, and added lane by lane to `sums`. */
 static void finish_group(const fl_rows_job *job, fl_size row, int n, const row_group *g, lane_totals *sums)
 {
-    T value[LANES];
-    double loss[LANES];
+    T value[GROUP];
+    double loss[GROUP];
     group_losses(job, g, loss);
-    for (int l = 0; l < LANES; l++) {
-        loss[l] = g->label[l] == SKIPPED ? 0 : loss[l];
+    if (g->some_skipped)
+        FL_LANEWISE
+        for (int l = 0; l < GROUP; l++)
+            loss[l] = g->label[l] == SKIPPED ? 0 : loss[l];
+    for (int i = 0; i < GROUP / LANES; i++)
+        FL_LANEWISE
+        for (int l = 0; l < LANES; l++)
+            add_to_lane(&sums[i], l, loss[i * LANES + l]);
+    if (!job->value.data)
+        return;
+    FL_LANEWISE
+    for (int l = 0; l < GROUP; l++)
         value[l] = (T)loss[l];
-    }
-    for (int l = 0; l < LANES; l++)
-        add_to_lane(sums, l, loss[l]);
-    if (job->value.data)
-        view_write(&job->value, row, n, value);
+    view_write(&job->value, row, n, value);
 }
 
 #endif

@@ -28,12 +28,12 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
 {
     fl_size first, last;
     block_bounds(job, block, &first, &last);
-    lane_totals sums = {{0}, {0}};
+    lane_totals sums[GROUP / LANES] = {{{0}, {0}}};
     row_group g;
     g.plain = 0;
     g.block_end = last;
-    for (fl_size row = first; row < last; row += LANES) {
-        int n = last - row < LANES ? (int)(last - row) : LANES;
+    for (fl_size row = first; row < last; row += GROUP) {
+        int n = last - row < GROUP ? (int)(last - row) : GROUP;
         load_group(job, row, n, &g);
         if (job->op >= FL_MULTI_MARGIN)
             sum_group(job, row, n, &g, partial);
@@ -43,12 +43,15 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
             narrow_group(job, row, n, &g);
         else
             wide_group(job, row, n, &g);
-        if (job->op == FL_SOFTMAX_FOCAL)
+        if (job->op == FL_SOFTMAX_FOCAL) {
             memcpy(g.own, g.loss_weight, sizeof g.own);
+            memcpy(g.total, g.loss_weight, sizeof g.total);
+        }
         if (job->want_sum || job->value.data)
-            finish_group(job, row, n, &g, &sums);
+            finish_group(job, row, n, &g, sums);
     }
-    add_lanes(&partial->loss, &sums);
+    for (int i = 0; i < GROUP / LANES; i++)
+        add_lanes(&partial->loss, &sums[i]);
 }
 
 #endif

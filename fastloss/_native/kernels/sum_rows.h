@@ -15,11 +15,11 @@ enum { N_SUMS = 3 };
 
 /* What the formulas of a row need besides its classes; a number a row. */
 typedef struct {
-    T offset[LANES], offset_low[LANES]; /* margin - x at the label */
+    T offset[GROUP], offset_low[GROUP]; /* margin - x at the label */
     T shrink;                           /* a power of two close to 1 / classes, so that no sum overflows before its mean */
-    T factor[LANES];                    /* of the gradient */
-    T total[LANES], total_low[LANES];   /* the first sum, in twice the precision */
-    double sums[LANES][N_SUMS];
+    T factor[GROUP];                    /* of the gradient */
+    T total[GROUP], total_low[GROUP];   /* the first sum, in twice the precision */
+    double sums[GROUP][N_SUMS];
 } sum_rows;
 
 typedef struct {
@@ -132,13 +132,13 @@ static void margin_constants(const fl_rows_job *job, const row_group *g, sum_row
     while (shrink * (double)job->n_classes > 1)
         shrink /= 2;
     s->shrink = (T)shrink;
-    for (int l = 0; l < LANES; l += WIDTH) {
+    for (int l = 0; l < GROUP; l += WIDTH) {
         vf sum = v_set(margin), error = v_set(margin_low);
         v_two_sum(&sum, &error, -v_load(g->label_logit + l));
         v_store(s->offset + l, sum);
         v_store(s->offset_low + l, v_finite_or_zero(error));
     }
-    for (int l = 0; l < LANES; l++)
+    for (int l = 0; l < GROUP; l++)
         s->factor[l] = (T)(slope * g->scale[l] * g->own[l] / (double)job->n_classes);
 }
 
@@ -198,7 +198,7 @@ FL_INLINE sum_constants narrow_constants(const sum_rows *s, int lane)
 
 FL_INLINE void narrow_sums(const fl_rows_job *job, int op, const T *x, const T *t, row_group *g, sum_rows *s)
 {
-    for (int lane = 0; lane < LANES; lane += WIDTH) {
+    for (int lane = 0; lane < GROUP; lane += WIDTH) {
         const sum_constants k = narrow_constants(s, lane);
         vf sum[N_SUMS], error[N_SUMS], label;
         T labels[WIDTH], sums[N_SUMS][WIDTH], errors[N_SUMS][WIDTH];
@@ -208,7 +208,7 @@ FL_INLINE void narrow_sums(const fl_rows_job *job, int op, const T *x, const T *
         for (int i = 0; i < N_SUMS; i++)
             sum[i] = error[i] = v_set(0);
         for (fl_size c = 0; c < job->n_classes; c++) {
-            sum_parts p = sum_terms(op, v_load(x + c * LANES + lane), t ? v_load(t + c * LANES + lane) : v_set(0), &k);
+            sum_parts p = sum_terms(op, v_load(x + c * GROUP + lane), t ? v_load(t + c * GROUP + lane) : v_set(0), &k);
             for (int i = 0; i < n_sums(op); i++) {
                 if (is_margin(op)) /* the label has no term */
                     p.term[i] = v_where_eq(label, v_set((T)c), v_set(0), p.term[i]);
@@ -232,9 +232,9 @@ FL_INLINE void narrow_sums(const fl_rows_job *job, int op, const T *x, const T *
 
 FL_INLINE void narrow_slopes(const fl_rows_job *job, int op, T *x, const T *t, T *hess, const sum_rows *s)
 {
-    for (int lane = 0; lane < LANES; lane += WIDTH) {
+    for (int lane = 0; lane < GROUP; lane += WIDTH) {
         const sum_constants k = narrow_constants(s, lane);
-        for (fl_size at = lane; at < job->n_classes * LANES; at += LANES) {
+        for (fl_size at = lane; at < job->n_classes * GROUP; at += GROUP) {
             vf x_c = v_load(x + at);
             if (hess)
                 v_store(hess + at, sum_curvature(op, x_c, &k));
@@ -252,8 +252,8 @@ FL_INLINE void narrow_sum_group(const fl_rows_job *job, int op, fl_size row, int
     if (t)
         load_tile(&job->target, row, n, n_classes, g, t);
     if (is_margin(op)) {
-        for (int l = 0; l < LANES; l++)
-            g->label_logit[l] = g->label[l] >= 0 ? x[g->label[l] * LANES + l] : 0;
+        for (int l = 0; l < GROUP; l++)
+            g->label_logit[l] = g->label[l] >= 0 ? x[g->label[l] * GROUP + l] : 0;
         margin_constants(job, g, s);
     }
     narrow_sums(job, op, x, t, g, s);
@@ -265,15 +265,15 @@ FL_INLINE void narrow_sum_group(const fl_rows_job *job, int op, fl_size row, int
         return;
     const int with_hess = is_margin(op) && job->hess.data;
     narrow_slopes(job, op, x, t, with_hess ? hess : NULL, s);
-    for (int l = 0; l < LANES; l++)
+    for (int l = 0; l < GROUP; l++)
         if (is_margin(op) && g->label[l] >= 0) {
-            x[g->label[l] * LANES + l] = margin_label_gradient(job, g, s, l);
+            x[g->label[l] * GROUP + l] = margin_label_gradient(job, g, s, l);
             if (with_hess)
-                hess[g->label[l] * LANES + l] = margin_label_hessian(job, g, s, l);
+                hess[g->label[l] * GROUP + l] = margin_label_hessian(job, g, s, l);
         }
-    store_tile(&job->grad, row, n, n_classes, x);
+    store_tile(&job->grad, row, n, n_classes, g, x, NULL);
     if (with_hess)
-        store_tile(&job->hess, row, n, n_classes, hess);
+        store_tile(&job->hess, row, n, n_classes, g, hess, NULL);
 }
 
 /* --- wide rows --- */

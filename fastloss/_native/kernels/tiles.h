@@ -1,0 +1,174 @@
+/* Tiles: GROUP rows transposed, class c of row l at tile[c * GROUP + l], so that rows of few classes fill the lanes.
+ *
+ * A tile is loaded and stored in strips of QUAD = 16 bytes of each row. The 128-bit lanes of a vector are filled from rows
+ * that lie QUAD rows apart, so that a transposition within the 128-bit lanes is a transposition of the strip. (Squares as
+ * wide as a vector need shuffles across those lanes, too, and 10 classes use a third of such a square only: together
+ * with the stores that was a fifth of the time of 65536x10.) */
+#ifndef FASTLOSS_TILES_H
+#define FASTLOSS_TILES_H
+
+#include "row_group.h"
+
+enum {
+    NARROW = 64,                                  /* the most classes of a tile */
+    QUAD = WIDTH == 1 ? 1 : 16 / (int)sizeof(T),
+    TILE = (NARROW + QUAD) * GROUP                /* classes of a tile, and room for a strip of the narrowest rows */
+};
+
+/* QUAD elements from p, from p + step, ..., one stretch a 128-bit lane. */
+FL_INLINE vf v_load_quads(const T *p, fl_size step)
+{
+#if FL_AVX512
+#define QUAD_AT(q) PICK(_mm_loadu_ps, _mm_loadu_pd)(p + (q) * step)
+#define WITH_QUAD(v, q) \
+    PICK(_mm512_mask_broadcast_f32x4, _mm512_mask_broadcast_f64x2)(v, PICK(0xf << 4 * (q), 3 << 2 * (q)), QUAD_AT(q))
+    vf v = PICK(_mm512_broadcast_f32x4, _mm512_broadcast_f64x2)(QUAD_AT(0));
+    v = WITH_QUAD(v, 1);
+    v = WITH_QUAD(v, 2);
+    return WITH_QUAD(v, 3);
+#undef QUAD_AT
+#undef WITH_QUAD
+#elif FL_AVX2
+    vf low = PICK(_mm256_castps128_ps256, _mm256_castpd128_pd256)(PICK(_mm_loadu_ps, _mm_loadu_pd)(p));
+    return INTRINSIC(insertf128)(low, PICK(_mm_loadu_ps, _mm_loadu_pd)(p + step), 1);
+#else
+    (void)step; /* one lane */
+    return v_load(p);
+#endif
+}
+
+/* The other way. */
+FL_INLINE void v_store_quads(T *p, fl_size step, vf v)
+{
+#if FL_AVX512
+#define STORE_QUAD(q) \
+    PICK(_mm_storeu_ps, _mm_storeu_pd)(p + (q) * step, PICK(_mm512_extractf32x4_ps, _mm512_extractf64x2_pd)(v, q))
+    STORE_QUAD(0);
+    STORE_QUAD(1);
+    STORE_QUAD(2);
+    STORE_QUAD(3);
+#undef STORE_QUAD
+#elif FL_AVX2
+    PICK(_mm_storeu_ps, _mm_storeu_pd)(p, PICK(_mm256_castps256_ps128, _mm256_castpd256_pd128)(v));
+    PICK(_mm_storeu_ps, _mm_storeu_pd)(p + step, INTRINSIC(extractf128)(v, 1));
+#else
+    (void)step;
+    v_store(p, v);
+#endif
+}
+
+/* Transposes the QUAD x QUAD square in each 128-bit lane. */
+FL_INLINE void v_transpose_quads(vf r[QUAD])
+{
+#if FL_NEON && FL_DOUBLE
+    vf a = r[0], b = r[1];
+    r[0] = vtrn1q_f64(a, b);
+    r[1] = vtrn2q_f64(a, b);
+#elif FL_NEON
+#define TRANSPOSE_PAIRS(name, a, b) \
+    vreinterpretq_f32_f64(name(vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b)))
+    vf ab_even = vtrn1q_f32(r[0], r[1]), ab_odd = vtrn2q_f32(r[0], r[1]);
+    vf cd_even = vtrn1q_f32(r[2], r[3]), cd_odd = vtrn2q_f32(r[2], r[3]);
+    r[0] = TRANSPOSE_PAIRS(vtrn1q_f64, ab_even, cd_even);
+    r[1] = TRANSPOSE_PAIRS(vtrn1q_f64, ab_odd, cd_odd);
+    r[2] = TRANSPOSE_PAIRS(vtrn2q_f64, ab_even, cd_even);
+    r[3] = TRANSPOSE_PAIRS(vtrn2q_f64, ab_odd, cd_odd);
+#undef TRANSPOSE_PAIRS
+#elif (FL_AVX512 || FL_AVX2 || FL_SSE2) && FL_DOUBLE
+    vf a = r[0], b = r[1];
+    r[0] = INTRINSIC(unpacklo)(a, b);
+    r[1] = INTRINSIC(unpackhi)(a, b);
+#elif FL_AVX512 || FL_AVX2 || FL_SSE2
+#if FL_AVX512
+#define UNPACK_PAIRS(half, a, b) _mm512_castpd_ps(_mm512_unpack##half##_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)))
+#elif FL_AVX2
+#define UNPACK_PAIRS(half, a, b) _mm256_castpd_ps(_mm256_unpack##half##_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)))
+#else
+#define UNPACK_PAIRS(half, a, b) _mm_castpd_ps(_mm_unpack##half##_pd(_mm_castps_pd(a), _mm_castps_pd(b)))
+#endif
+    vf ab_low = INTRINSIC(unpacklo)(r[0], r[1]), ab_high = INTRINSIC(unpackhi)(r[0], r[1]);
+    vf cd_low = INTRINSIC(unpacklo)(r[2], r[3]), cd_high = INTRINSIC(unpackhi)(r[2], r[3]);
+    r[0] = UNPACK_PAIRS(lo, ab_low, cd_low);
+    r[1] = UNPACK_PAIRS(hi, ab_low, cd_low);
+    r[2] = UNPACK_PAIRS(lo, ab_high, cd_high);
+    r[3] = UNPACK_PAIRS(hi, ab_high, cd_high);
+#undef UNPACK_PAIRS
+#else
+    (void)r; /* one element */
+#endif
+}
+
+/* GROUP rows of a rows x classes view into a tile; the lanes of skipped rows hold 0, whatever lies in memory. The last
+ * strip of a row overlaps the one before, so that nothing beyond the row is touched. */
+static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g, T *tile)
+{
+    T scratch[TILE];
+    const T *rows = view_direct(view);
+    if (rows && n == GROUP && n_classes >= QUAD)
+        rows += row * n_classes;
+    else {
+        view_read(view, row * n_classes, n * n_classes, scratch);
+        memset(scratch + n * n_classes, 0, (size_t)((GROUP - n) * n_classes + QUAD) * sizeof(T));
+        rows = scratch;
+    }
+    for (int lane = 0; lane < GROUP; lane += WIDTH)
+        for (fl_size c = 0; c < n_classes; c += QUAD) {
+            const fl_size first = c + QUAD <= n_classes || n_classes < QUAD ? c : n_classes - QUAD;
+            vf strip[QUAD];
+            FL_UNROLL
+            for (int i = 0; i < QUAD; i++)
+                strip[i] = v_load_quads(rows + (lane + i) * n_classes + first, QUAD * n_classes);
+            v_transpose_quads(strip);
+            FL_UNROLL
+            for (int i = 0; i < QUAD; i++)
+                v_store(tile + (first + i) * GROUP + lane, strip[i]);
+        }
+    if (g->some_skipped)
+        for (int l = 0; l < GROUP; l++)
+            if (g->label[l] == SKIPPED)
+                for (fl_size c = 0; c < n_classes; c++)
+                    tile[c * GROUP + l] = 0;
+}
+
+static void tile_to_rows(const T *tile, fl_size n_classes, T *rows)
+{
+    if (n_classes < QUAD) {
+        for (int l = 0; l < GROUP; l++)
+            for (fl_size c = 0; c < n_classes; c++)
+                rows[l * n_classes + c] = tile[c * GROUP + l];
+        return;
+    }
+    for (int lane = 0; lane < GROUP; lane += WIDTH)
+        for (fl_size c = 0; c < n_classes; c += QUAD) {
+            const fl_size first = c + QUAD <= n_classes ? c : n_classes - QUAD;
+            vf strip[QUAD];
+            FL_UNROLL
+            for (int i = 0; i < QUAD; i++)
+                strip[i] = v_load(tile + (first + i) * GROUP + lane);
+            v_transpose_quads(strip);
+            FL_UNROLL
+            for (int i = 0; i < QUAD; i++)
+                v_store_quads(rows + (lane + i) * n_classes + first, QUAD * n_classes, strip[i]);
+        }
+}
+
+/* The other way. `at_label` is what goes to the label of each row that has one, or NULL: in the tile it would be written
+ * element by element and read by the vector, which waits for such writes. */
+static void store_tile(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g, const T *tile,
+                       const T *at_label)
+{
+    T scratch[TILE];
+    T *direct = view_direct(view);
+    T *rows = direct && n == GROUP ? direct + row * n_classes : scratch;
+    tile_to_rows(tile, n_classes, rows);
+    if (at_label) {
+        T *to = rows;
+        for (int l = 0; l < GROUP; l++, to += n_classes)
+            if (g->label[l] >= 0)
+                *(volatile T *)&to[g->label[l]] = at_label[l]; /* or gcc makes a scatter of it, which is slower */
+    }
+    if (rows == scratch)
+        view_write(view, row * n_classes, n * n_classes, scratch);
+}
+
+#endif
