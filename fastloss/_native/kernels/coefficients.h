@@ -34,6 +34,24 @@
     0x1.555555555559bp-1, 0x1.999999997cb34p-2, 0x1.24924944f3c04p-2, 0x1.c71c4f6eaadcp-3, \
     0x1.7466cf43495b5p-3, 0x1.399279efd7201p-3, 0x1.2fa5a7555bcc3p-3 }
 
+/* log(1 + e) = e + e^2 P(e)
+ * 0 <= e <= 1; degree 8; relative error 2^-27.49, 0.0879 ULP */
+#define LOG1P_UNIT_F32_DEGREE 8
+#define LOG1P_UNIT_F32 { \
+    -0x1.ffffd2p-2f, 0x1.554ddp-2f, -0x1.ff23e6p-3f, 0x1.934b54p-3f, \
+    -0x1.3a436p-3f, 0x1.b4ae2p-4f, -0x1.d6b0f4p-5f, 0x1.49189p-6f, \
+    -0x1.af4bdep-9f }
+
+/* log(1 + e) = e + e^2 P(e)
+ * 0 <= e <= 1; degree 19; relative error 2^-56.55, 0.0842 ULP */
+#define LOG1P_UNIT_F64_DEGREE 19
+#define LOG1P_UNIT_F64 { \
+    -0x1.fffffffffff9fp-2, 0x1.5555555551051p-2, -0x1.fffffffdd49b5p-3, 0x1.99999951f9d76p-3, \
+    -0x1.55554fbe4fbe4p-3, 0x1.2491fed8d688dp-3, -0x1.fffa8bc00e0bfp-4, 0x1.c6f6a7dc8c328p-4, \
+    -0x1.98d2951199463p-4, 0x1.712df06fea9edp-4, -0x1.4b02119d8e7e3p-4, 0x1.202dd342e2e41p-4, \
+    -0x1.d710f2d49fa37p-5, 0x1.5a88b2954e2f6p-5, -0x1.b631984b1caecp-6, 0x1.c57dab92b12bp-7, \
+    -0x1.6b4d023982cd5p-8, 0x1.a259f93e06145p-10, -0x1.31f71164d4442p-12, 0x1.a903a7b81f224p-16 }
+
 /* e^r - 1 = r + r^2/2 + r^3 G(r)
  * |r| <= 1.01 ln(2)/2; degree 4; relative error 2^-31.02, 0.0065 ULP */
 #define EXPM1_G_F32_DEGREE 4
@@ -62,7 +80,7 @@
 #define LOGCOSH_C_F64 { \
     -0x1.5555555555537p-4, 0x1.6c16c16c13239p-6, -0x1.ba1ba1b7b2958p-8, 0x1.1ea5d33473344p-9, \
     -0x1.833d88240476ap-11, 0x1.0d0a0ad71a013p-12, -0x1.7d87b0ca15c9cp-14, 0x1.122ab977a8564p-15, \
-    -0x1.88d79e240cfp-17, 0x1.09a8ef47edd51p-18, -0x1.24ec81872e0bep-20, 0x1.71fcd5ca56eacp-23 }
+    -0x1.88d79e240c739p-17, 0x1.09a8ef47e3f0ap-18, -0x1.24ec8186b761ap-20, 0x1.71fcd5c6f634cp-23 }
 
 /* ln(2) = hi + lo to 2^-44.05; n * hi is exact for |n| <= 256 */
 #define LN2_HI_F32 0x1.62e4p-1f

@@ -19,11 +19,45 @@ FL_INLINE vf v_polynomial(const T *c, int degree, vf x)
     return p;
 }
 
+/* The terms of n <= 5 coefficients. */
+FL_INLINE vf v_polynomial_block(const T *c, int n, vf x, vf x2)
+{
+    vf low = n > 1 ? v_fma(v_set(c[1]), x, v_set(c[0])) : v_set(c[0]);
+    vf high = n > 3 ? v_fma(v_set(c[3]), x, v_set(c[2])) : v_set(n > 2 ? c[2] : 0);
+    if (n > 4)
+        high = v_fma(v_set(c[4]), x2, high);
+    return n > 2 ? v_fma(high, x2, low) : low;
+}
+
+/* The same polynomial in blocks of four terms, which need not wait for each other (Estrin's rule); x2 is x x. A loop body
+ * of a hundred operations is longer than what the processor looks ahead: then its time is that of its longest chain, and
+ * Horner's rule was a sixth of it. */
+FL_INLINE vf v_polynomial_blocks(const T *c, int degree, vf x, vf x2)
+{
+    const int last = degree % 4 == 0 && degree > 0 ? degree - 4 : degree - degree % 4;
+    vf x4 = x2 * x2, p = v_polynomial_block(c + last, degree + 1 - last, x, x2);
+    FL_UNROLL
+    for (int i = last - 4; i >= 0; i -= 4)
+        p = v_fma(p, x4, v_polynomial_block(c + i, 4, x, x2));
+    return p;
+}
+
 /* Adding 1.5 * 2^(mantissa bits) rounds to an integer and leaves it in the low bits; with the exponent's bias added, a
  * shift of those bits makes the power of two. (rintf without SSE4.1 would call libm.) */
 #define ROUND_MAGIC PICK(0x1.8p23f, 0x1.8p52)
 #define EXPONENT_MAGIC PICK(0x1.8p23f + 127, 0x1.8p52 + 1023)
 enum { MANTISSA_BITS = PICK(23, 52) };
+
+/* (1 + s) power, power being one of 2: rounded once either way. Without fma the sum comes first, because s power may be
+ * subnormal, which another library may have told the processor to take for 0. */
+FL_INLINE vf v_one_plus_times(vf s, vf power)
+{
+#if FL_HAS_FMA
+    return v_fma(s, power, power);
+#else
+    return (s + v_set(1)) * power;
+#endif
+}
 
 /* exp(d + tail), 0 below the smallest normal number. d <= 0.1 or so, |tail| tiny; -inf gives 0, NaN gives NaN.
  * At most 1.1 ULP. A multiplication by 2^n, not an addition to the exponent: the latter turns some NaNs into numbers. */
@@ -35,9 +69,9 @@ FL_INLINE vf v_exp_nonpositive(vf d, vf tail)
     vf n = biased - v_set(EXPONENT_MAGIC);
     vf r = v_fma(n, v_set(-PICK(LN2_HI_F32, LN2_HI_F64)), d);
     r = r + v_fma(n, v_set(-PICK(LN2_LO_F32, LN2_LO_F64)), tail);
-    vf p = v_fma(r * r, v_polynomial(q, PICK(EXP_Q_F32_DEGREE, EXP_Q_F64_DEGREE), r), r) + v_set(1);
+    vf r2 = r * r, rest = v_fma(r2, v_polynomial_blocks(q, PICK(EXP_Q_F32_DEGREE, EXP_Q_F64_DEGREE), r, r2), r);
     vf power = v_from_bits(v_bits(biased) << MANTISSA_BITS);
-    return v_where_lt(d, v_set(smallest), v_set(0), p * power);
+    return v_where_lt(d, v_set(smallest), v_set(0), v_one_plus_times(rest, power));
 }
 
 /* 1, -1, or 0 for 0; NaN stays NaN. */
@@ -151,6 +185,14 @@ FL_INLINE vf v_log1p_nonnegative(vf s)
     vf lost = v_where_lt(s, v_set(1), s - (u - v_set(1)), v_set(1) - (u - s)); /* 1 + s == u + lost */
     v_split_logarithm(u, &k, &f);
     return v_where_lt(s, v_set((T)INFINITY), v_join_logarithm(k, f, lost / u), s);
+}
+
+/* log(1 + e) for e from 0 to 1; NaN gives NaN. At most 1 ULP. */
+FL_INLINE vf v_log1p_unit(vf e)
+{
+    static const T c[] = PICK(LOG1P_UNIT_F32, LOG1P_UNIT_F64);
+    vf square = e * e;
+    return v_fma(square, v_polynomial_blocks(c, PICK(LOG1P_UNIT_F32_DEGREE, LOG1P_UNIT_F64_DEGREE), e, square), e);
 }
 
 /* log(1 + x); -1 gives -inf, less gives NaN. At most 1 ULP. */

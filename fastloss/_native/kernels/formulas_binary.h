@@ -28,12 +28,12 @@ FL_INLINE logistic v_logistic_of(vf z, vf large, vf small, vf log, vf slope)
 
 FL_INLINE logistic v_logistic(vf z)
 {
-    vf e = v_exp_nonpositive(-v_abs(z), v_set(0)), sum = v_set(1) + e, lost = e - (sum - v_set(1));
-    vf large = v_set(1) / sum;
-    large = large - large * (large * lost);
+    vf e = v_exp_nonpositive(-v_abs(z), v_set(0)), sum = v_set(1) + e, large = v_set(1) / sum;
+    /* What the rounded sum costs: 1 - large is exact, for large is at least 1/2. */
+    large = v_fma(large, v_fma(-large, e, v_set(1) - large), large);
     /* e / (1 + e)^2 by its own quotient: the product of the two would carry all their roundings */
-    vf slope = e / v_fma(sum, sum, (sum + sum) * lost);
-    return v_logistic_of(z, large, e * large, v_log1p_nonnegative(e), slope);
+    vf lost = e - (sum - v_set(1)), slope = e / v_fma(sum, sum, (sum + sum) * lost);
+    return v_logistic_of(z, large, e * large, v_log1p_unit(e), slope);
 }
 
 /* What a term counts whose weight is 0: 0, even if the term is infinite; but a NaN of the input x shows. */
@@ -53,9 +53,11 @@ FL_INLINE terms binary_cross_entropy_with_logits_terms(vf z, vf y, const vf *p)
     vf w = p[0], kept = v_set(1) - p[1], spread = v_set((T)0.5) * p[1];
     vf other = v_fma(kept, v_set(1) - y, spread), wt = w * v_fma(kept, y, spread);
     logistic s = v_logistic(z);
+    /* The weight of |z|, apart from the logarithm that both softplus have; 0 * inf counts 0, and a NaN has it, too. */
+    vf far = v_where_lt(z, v_set(0), wt, other);
     terms t;
-    t.value = v_product_or_zero(other, s.soft_up) + v_product_or_zero(wt, s.soft_down);
-    t.grad[FL_WRT_INPUT] = other * s.up - wt * s.down;
+    t.value = v_fma(other + wt, s.log, v_where_eq(far, v_set(0), v_set(0), far * v_abs(z)));
+    t.grad[FL_WRT_INPUT] = v_fma(other, s.up, -(wt * s.down));
     t.hess[FL_WRT_INPUT] = (other + wt) * s.slope;
     /* w softplus(-z) - softplus(z) with the common logarithm taken out: exactly -z for w = 1 */
     vf linear = v_product_or_zero(w, v_max(-z, v_set(0))) - v_max(z, v_set(0));

@@ -39,9 +39,9 @@ FL_INLINE terms smooth_l1_terms(vf x, vf y, const vf *p)
 {
     vf d = x - y, a = v_abs(d), beta = p[0];
     /* a (a / beta): the square alone would overflow, or vanish, where the quotient does not. */
-    vf inner = v_set((T)0.5) * a * (a / beta), outer = a - v_set((T)0.5) * beta;
+    vf quotient = d / beta, inner = v_set((T)0.5) * a * v_abs(quotient), outer = a - v_set((T)0.5) * beta;
     vf value = v_where_lt(a, beta, inner, outer);
-    vf slope = v_where_lt(a, beta, d / beta, v_sign(d));
+    vf slope = v_where_lt(a, beta, quotient, v_sign(d));
     vf curvature = v_where_lt(v_beyond(x, y, d, beta), v_set(0), v_set(1) / beta, v_set(0));
     return terms_of_difference(value, slope, curvature);
 }
@@ -69,7 +69,7 @@ FL_INLINE terms log_cosh_terms(vf x, vf y, const vf *p)
     vf small = v_fma(square * square, series, v_set((T)0.5) * square);
     /* |d| - log 2 + log(1 + e): the difference is exact where it cancels */
     vf large = (a - v_set(PICK(LN2_HI_F32, LN2_HI_F64))) +
-               (v_log1p_nonnegative(e) - v_set(PICK(LN2_LO_F32, LN2_LO_F64)));
+               (v_log1p_unit(e) - v_set(PICK(LN2_LO_F32, LN2_LO_F64)));
     vf slope = v_tanh(d), curvature = v_set(4) * e / v_fma(e, v_set(2) + e, v_set(1));
     curvature = v_where_lt(v_set(far), a, e * v_set(four_exp_minus_8), curvature);
     curvature = v_where_lt(a, v_set((T)0.5), v_set(1) - slope * slope, curvature);

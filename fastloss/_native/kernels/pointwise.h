@@ -10,44 +10,70 @@
 #include "formulas_transforms.h"
 #include "views.h"
 
-typedef void map_kernel(const T *x, const T *y, const T *const *p, fl_size n, double scale, T *value, T *grad, T *hess);
+typedef void map_kernel(const T *x, const T *y, const T *const *p, fl_size n, double scale, T *value, T *grad, T *hess,
+                        lane_totals *sums);
 typedef terms formula(vf x, vf y, const vf *p);
 
-/* x times the number high + low, which is a double: rounding it to float first would be seen in every derivative. */
-FL_INLINE vf v_scaled(vf x, vf high, vf low)
+/* A double in two numbers of type T: rounding it to float would be seen in every derivative. `low` has the sign of `high`
+ * and is not 0 (but for a scale of 0), or an infinity times both would add up to NaN. */
+typedef struct {
+    vf high, low;
+} split_scale;
+
+static split_scale split_of(double scale)
+{
+    const double magnitude = fabs(scale);
+    T high = (T)magnitude;
+    if ((double)high > magnitude && high < (T)INFINITY)
+        high = PICK(nextafterf, nextafter)(high, 0);
+    const double rest = magnitude - (double)high;
+    const T low = rest > 0 ? (T)rest : high * (T)0x1p-60;
+    return (split_scale){v_set(scale < 0 ? -high : high), v_set(scale < 0 ? -low : low)};
+}
+
+FL_INLINE vf v_scaled(vf x, split_scale scale)
 {
 #if FL_DOUBLE
-    (void)low;
-    return x * high;
+    return x * scale.high;
 #else
-    return v_where_lt(v_abs(x), v_set(INFINITY), v_fma(x, high, x * low), x * high);
+    return v_fma(x, scale.high, x * scale.low);
 #endif
 }
 
-/* n is a multiple of WIDTH; grad may be x. Every argument up to wrt is a constant where this is inlined. */
+/* n is a multiple of LANES; grad may be x. The values are stored and added to `sums`: in a loop of their own the additions
+ * would leave the memory idle. Every argument up to wrt is a constant where this is inlined. */
 FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, const T *x, const T *y, const T *const *p,
-                         fl_size n, double scale, T *value, T *grad, T *hess)
+                         fl_size n, double scale, T *value, T *grad, T *hess, lane_totals *sums)
 {
-    const vf high = v_set((T)scale), low = v_set((T)(scale - (double)(T)scale));
-    for (fl_size i = 0; i < n; i += WIDTH) {
-        vf parameters[FL_MAX_PARAMETERS];
-        for (int k = 0; k < n_parameters; k++)
-            parameters[k] = v_load(p[k] + i);
-        terms t = f(v_load(x + i), v_load(y + i), parameters);
-        if (want & FL_VALUE)
-            v_store(value + i, t.value);
-        if (want & FL_GRAD)
-            v_store(grad + i, v_scaled(t.grad[wrt], high, low));
-        if (want & FL_HESS)
-            v_store(hess + i, v_scaled(t.hess[wrt], high, low));
-    }
+    const split_scale factor = split_of(scale);
+    vector_totals totals[UNIT];
+    for (int u = 0; u < UNIT; u++)
+        totals[u] = v_load_totals(sums, u * WIDTH);
+    for (fl_size unit = 0; unit < n; unit += LANES)
+        for (int u = 0; u < UNIT; u++) {
+            const fl_size i = unit + u * WIDTH;
+            vf parameters[FL_MAX_PARAMETERS];
+            for (int k = 0; k < n_parameters; k++)
+                parameters[k] = v_load(p[k] + i);
+            terms t = f(v_load(x + i), v_load(y + i), parameters);
+            if (want & FL_VALUE) {
+                v_store(value + i, t.value);
+                v_add_to_totals(&totals[u], t.value);
+            }
+            if (want & FL_GRAD)
+                v_store(grad + i, v_scaled(t.grad[wrt], factor));
+            if (want & FL_HESS)
+                v_store(hess + i, v_scaled(t.hess[wrt], factor));
+        }
+    for (int u = 0; u < UNIT; u++)
+        v_store_totals(sums, u * WIDTH, totals[u]);
 }
 
 #define DEFINE_MAP(name, n_parameters, suffix, want, wrt)                                                          \
     static void name##suffix(const T *x, const T *y, const T *const *p, fl_size n, double scale, T *value, T *grad, \
-                             T *hess)                                                                              \
+                             T *hess, lane_totals *sums)                                                           \
     {                                                                                                              \
-        map_terms(name##_terms, n_parameters, want, wrt, x, y, p, n, scale, value, grad, hess);                    \
+        map_terms(name##_terms, n_parameters, want, wrt, x, y, p, n, scale, value, grad, hess, sums);              \
     }
 #define DEFINE_INPUT(name, n_parameters)                                                  \
     DEFINE_MAP(name, n_parameters, _value, FL_VALUE, FL_WRT_INPUT)                        \
@@ -113,15 +139,15 @@ static void open_operand(operand *o, const fl_view *view)
         view_read(view, 0, CHUNK, o->scratch);
 }
 
-/* n elements from `start`, padded to whole vectors by repeating the last: a partial chunk never reads beyond the end. */
+/* n elements from `start`, padded to whole units by repeating the last: a partial chunk never reads beyond the end. */
 static T *load_chunk(operand *o, fl_size start, fl_size n)
 {
     if (o->view->ndim == 0)
         return o->scratch;
-    if (o->direct && n % WIDTH == 0)
+    if (o->direct && n % LANES == 0)
         return o->direct + start;
     view_read(o->view, start, n, o->scratch);
-    for (fl_size i = n; i % WIDTH; i++)
+    for (fl_size i = n; i % LANES; i++)
         o->scratch[i] = o->scratch[n - 1];
     return o->scratch;
 }
@@ -129,24 +155,30 @@ static T *load_chunk(operand *o, fl_size start, fl_size n)
 /* Where a chunk of results goes; store_chunk brings it to its place if that is scratch. */
 static T *result_chunk(operand *o, fl_size start, fl_size n)
 {
-    return o->direct && n % WIDTH == 0 ? o->direct + start : o->scratch;
+    return o->direct && n % LANES == 0 ? o->direct + start : o->scratch;
 }
 
 static void store_chunk(operand *o, fl_size start, fl_size n)
 {
-    if (!o->direct || n % WIDTH)
+    if (!o->direct || n % LANES)
         view_write(o->view, start, n, o->scratch);
 }
 
-static void add_chunk(lane_totals *totals, const double *terms, fl_size n)
-{
-    fl_size i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; l++)
-            add_to_lane(totals, l, terms[i + l]);
-    for (int l = 0; i < n; i++, l++)
-        add_to_lane(totals, l, terms[i]);
-}
+/* Each lane's sum is a local copy: in memory it would wait for itself at every step. */
+#define DEFINE_ADD(name, number)                                          \
+    static void name(lane_totals *totals, const number *terms, fl_size n) \
+    {                                                                     \
+        lane_totals local = *totals;                                      \
+        fl_size i = 0;                                                    \
+        for (; i + LANES <= n; i += LANES)                                \
+            for (int l = 0; l < LANES; l++)                               \
+                add_to_lane(&local, l, (double)terms[i + l]);             \
+        for (int l = 0; i < n; i++, l++)                                  \
+            add_to_lane(&local, l, (double)terms[i]);                     \
+        *totals = local;                                                  \
+    }
+DEFINE_ADD(add_chunk, double)
+DEFINE_ADD(add_values, T)
 
 /* weight times sample_weight of a chunk, in double: float32 could neither hold nor multiply all of them. NULL if there is
  * neither. */
@@ -183,13 +215,10 @@ static void weigh_derivatives(T *x, const double *weight, const double *upstream
 static void weigh_values(T *value, const double *weight, fl_size n, lane_totals *sums)
 {
     double terms[CHUNK];
-    for (fl_size i = 0; i < n; i++)
-        terms[i] = (double)value[i];
-    if (weight)
-        for (fl_size i = 0; i < n; i++) {
-            terms[i] = weight[i] == 0 ? 0 : terms[i] * weight[i];
-            value[i] = (T)terms[i];
-        }
+    for (fl_size i = 0; i < n; i++) {
+        terms[i] = weight[i] == 0 ? 0 : (double)value[i] * weight[i];
+        value[i] = (T)terms[i];
+    }
     add_chunk(sums, terms, n);
 }
 
@@ -207,7 +236,7 @@ static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwi
     operand input, target, parameters[FL_MAX_PARAMETERS], value, grad, hess;
     const T *p[FL_MAX_PARAMETERS];
     double product[CHUNK], upstream[CHUNK];
-    lane_totals sums = {{0}, {0}};
+    lane_totals sums = {{0}, {0}}, unused = {{0}, {0}};
     open_operand(&input, &job->input);
     open_operand(&target, job->target.data ? &job->target : &job->input);
     open_operand(&value, &job->value);
@@ -217,7 +246,7 @@ static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwi
         open_operand(&parameters[k], &job->parameters[k]);
     const int mapped = job->target_scale != 1 || job->target_shift != 0;
     for (fl_size start = first; start < last; start += CHUNK) {
-        fl_size n = last - start < CHUNK ? last - start : CHUNK, whole = (n + WIDTH - 1) / WIDTH * WIDTH;
+        fl_size n = last - start < CHUNK ? last - start : CHUNK, whole = (n + LANES - 1) / LANES * LANES;
         const T *x = load_chunk(&input, start, n), *y = x;
         if (job->target.data)
             y = load_chunk(&target, start, n);
@@ -234,13 +263,16 @@ static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwi
             u = upstream;
         }
         T *v = result_chunk(&value, start, n), *g = result_chunk(&grad, start, n), *h = result_chunk(&hess, start, n);
-        map(x, y, p, whole, w || u ? 1 : job->scale, v, g, h);
+        const int plain = !w && n == whole; /* so that the map itself can add up */
+        map(x, y, p, whole, w || u ? 1 : job->scale, v, g, h, plain ? &sums : &unused);
         if ((w || u) && job->want & FL_GRAD)
             weigh_derivatives(g, w, u, n, job->scale);
         if ((w || u) && job->want & FL_HESS)
             weigh_derivatives(h, w, u, n, job->scale);
-        if (job->want & FL_VALUE)
+        if (w && job->want & FL_VALUE)
             weigh_values(v, w, n, &sums);
+        else if (!plain && job->want & FL_VALUE)
+            add_values(&sums, v, n);
         if (job->value.data)
             store_chunk(&value, start, n);
         if (job->want & FL_GRAD)
@@ -273,6 +305,43 @@ static fl_size first_failure(const fl_check *check, const double *x, const doubl
     return -1;
 }
 
+/* A check as numbers of type T see it: between two of them, themselves included. */
+typedef struct {
+    const T *direct; /* the memory to be checked, or NULL where it has to be read */
+    T low, high;
+    int pair, allows_nan;
+} direct_check;
+
+static direct_check open_check(const fl_check *check)
+{
+    direct_check c = {NULL, (T)check->low, (T)check->high, check->pair, check->allows_nan};
+    if (check->view.ndim == 1)
+        c.direct = view_direct(&check->view);
+    if ((double)c.low < check->low || (check->open & 1 && (double)c.low == check->low))
+        c.low = PICK(nextafterf, nextafter)(c.low, (T)INFINITY);
+    if ((double)c.high > check->high || (check->open & 2 && (double)c.high == check->high))
+        c.high = PICK(nextafterf, nextafter)(c.high, (T)-INFINITY);
+    return c;
+}
+
+/* Whether all of a chunk pass, at a few operations a vector: nearly all chunks do. */
+static int all_pass(const direct_check *check, fl_size start, fl_size n)
+{
+    const T *x = check->direct + start;
+    const T low = check->low, high = check->high;
+    fl_bits failures = 0;
+    if (check->pair)
+        for (fl_size i = 0; i < n; i++)
+            failures |= !((x[i] == low) | (x[i] == high));
+    else if (check->allows_nan)
+        for (fl_size i = 0; i < n; i++)
+            failures |= (x[i] < low) | (x[i] > high);
+    else
+        for (fl_size i = 0; i < n; i++)
+            failures |= !((x[i] >= low) & (x[i] <= high));
+    return !failures;
+}
+
 static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwise_partial *partial)
 {
     static const fl_view none;
@@ -280,17 +349,20 @@ static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_point
     fl_size first, last;
     double checked[CHUNK], sample_weight[CHUNK], product[CHUNK];
     lane_totals sums = {{0}, {0}};
+    direct_check direct[FL_MAX_CHECKS];
     pointwise_bounds(job, block, &first, &last);
     *partial = (fl_pointwise_partial){.loss = {0, 0}};
-    for (int k = 0; k < job->n_checks; k++)
+    for (int k = 0; k < job->n_checks; k++) {
         partial->bad[k] = -1;
+        direct[k] = open_check(&job->checks[k]);
+    }
     for (fl_size start = first; start < last; start += CHUNK) {
         fl_size n = last - start < CHUNK ? last - start : CHUNK;
         const double *s = job->sample_weight.data ? sample_weight : NULL;
         if (s)
             view_read_numbers(&job->sample_weight, start, n, sample_weight);
         for (int k = 0; k < job->n_checks; k++)
-            if (partial->bad[k] < 0) {
+            if (partial->bad[k] < 0 && !(direct[k].direct && all_pass(&direct[k], start, n))) {
                 view_read_numbers(&job->checks[k].view, start, n, checked);
                 fl_size i = first_failure(&job->checks[k], checked, s, n);
                 partial->bad[k] = i < 0 ? -1 : start + i;

@@ -50,6 +50,7 @@ typedef PICK(__m128, __m128d) vf;
 #define VECTOR_BYTES 16
 typedef PICK(float32x4_t, float64x2_t) vf;
 #else /* one element: any compiler, any machine */
+#define FL_SCALAR 1
 #define VECTOR_BYTES ((int)sizeof(T))
 typedef T vf;
 #endif
@@ -312,6 +313,27 @@ FL_INLINE fl_sum sum_lanes(const vf sum[UNIT], const vf error[UNIT])
 #endif
 }
 
+#if !FL_DOUBLE
+/* The lower and the upper half of a vector of floats as doubles. */
+#if FL_AVX512
+typedef __m512d vd;
+FL_INLINE vd v_lower_doubles(vf x) { return _mm512_cvtps_pd(_mm512_castps512_ps256(x)); }
+FL_INLINE vd v_upper_doubles(vf x) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)); }
+#elif FL_AVX2
+typedef __m256d vd;
+FL_INLINE vd v_lower_doubles(vf x) { return _mm256_cvtps_pd(_mm256_castps256_ps128(x)); }
+FL_INLINE vd v_upper_doubles(vf x) { return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)); }
+#elif FL_SSE2
+typedef __m128d vd;
+FL_INLINE vd v_lower_doubles(vf x) { return _mm_cvtps_pd(x); }
+FL_INLINE vd v_upper_doubles(vf x) { return _mm_cvtps_pd(_mm_movehl_ps(x, x)); }
+#elif FL_NEON
+typedef float64x2_t vd;
+FL_INLINE vd v_lower_doubles(vf x) { return vcvt_f64_f32(vget_low_f32(x)); }
+FL_INLINE vd v_upper_doubles(vf x) { return vcvt_high_f64_f32(x); }
+#endif
+#endif
+
 /* A sum in double for each lane of a unit. In float32 plain additions have 29 bits to spare. */
 typedef struct {
     double hi[LANES], lo[LANES];
@@ -325,6 +347,52 @@ FL_INLINE void add_to_lane(lane_totals *totals, int lane, double x)
     totals->hi[lane] = sum;
 #else
     totals->hi[lane] += x;
+#endif
+}
+
+/* The part of lane_totals that belongs to one native vector, in registers. */
+typedef struct {
+#if FL_DOUBLE
+    vf hi, lo;
+#elif FL_SCALAR
+    double sum;
+#else
+    vd low, high; /* of the lower and the upper half of the vector */
+#endif
+} vector_totals;
+
+FL_INLINE vector_totals v_load_totals(const lane_totals *totals, int lane)
+{
+    vector_totals v;
+#if FL_DOUBLE
+    v.hi = v_load(totals->hi + lane);
+    v.lo = v_load(totals->lo + lane);
+#else
+    memcpy(&v, totals->hi + lane, sizeof v);
+#endif
+    return v;
+}
+
+FL_INLINE void v_store_totals(lane_totals *totals, int lane, vector_totals v)
+{
+#if FL_DOUBLE
+    v_store(totals->hi + lane, v.hi);
+    v_store(totals->lo + lane, v.lo);
+#else
+    memcpy(totals->hi + lane, &v, sizeof v);
+#endif
+}
+
+/* The same as add_to_lane in each lane. */
+FL_INLINE void v_add_to_totals(vector_totals *v, vf x)
+{
+#if FL_DOUBLE
+    v_two_sum(&v->hi, &v->lo, x);
+#elif FL_SCALAR
+    v->sum += (double)x;
+#else
+    v->low = v->low + v_lower_doubles(x);
+    v->high = v->high + v_upper_doubles(x);
 #endif
 }
 
