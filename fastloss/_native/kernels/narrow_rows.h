@@ -9,25 +9,22 @@
 /* What the target spreads over each row, apart from the label's own share. */
 static void load_base_tile(const fl_rows_job *job, fl_size row, int n, const row_group *g, T *base)
 {
-    const T uniform = (T)(job->smoothing / (double)job->n_classes);
+    const T uniform = (T)(job->smoothing / (double)job->n_classes), kept = (T)(1 - job->smoothing);
     const fl_size n_classes = job->n_classes;
     T weight[NARROW];
     for (fl_size c = 0; c < n_classes; c++)
         weight[c] = 1;
     if (job->weight.data)
         view_read(&job->weight, 0, n_classes, weight);
-    if (job->target.data) {
+    if (job->target.data)
         load_tile(&job->target, row, n, n_classes, g, base);
-        const T kept = (T)(1 - job->smoothing);
-        for (fl_size c = 0; c < n_classes; c++)
-            FL_LANEWISE
-            for (int l = 0; l < GROUP; l++)
-                base[c * GROUP + l] = weight[c] * (base[c * GROUP + l] * kept + uniform);
-    } else
-        for (fl_size c = 0; c < n_classes; c++)
-            FL_LANEWISE
-            for (int l = 0; l < GROUP; l++)
-                base[c * GROUP + l] = weight[c] * uniform;
+    for (fl_size c = 0; c < n_classes; c++)
+        for (T *b = base + c * GROUP; b < base + c * GROUP + g->lanes; b += WIDTH) {
+            vf share = v_set(uniform);
+            if (job->target.data)
+                share = v_load(b) * v_set(kept) + share;
+            v_store(b, v_set(weight[c]) * share);
+        }
 }
 
 /* The running sums of one native vector of rows. */
@@ -128,7 +125,9 @@ static void tile_statistics(const fl_rows_job *job, T *x, const T *base, int kee
     const fl_size n_classes = job->n_classes;
     const int with_top = base || job->hess.data || job->op == FL_SOFTMAX_FOCAL;
     tile_sums sums;
-    for (int lane = 0; lane < GROUP; lane += WIDTH)
+    if (g->lanes < GROUP)
+        memset(&sums, 0, sizeof sums);
+    for (int lane = 0; lane < g->lanes; lane += WIDTH)
         if (base)
             narrow_lanes(job->op, x + lane, base + lane, n_classes, keep, 1, lane, g, &sums);
         else if (with_top)
@@ -210,9 +209,9 @@ FL_INLINE void narrow_derivatives(T *x, const T *base, T *hess, fl_size n_classe
 }
 
 /* The focal loss's Hessian, from the exponentials. */
-static void narrow_focal_hessian(const T *x, T *hess, fl_size n_classes, const row_factors *f)
+static void narrow_focal_hessian(const T *x, T *hess, fl_size n_classes, const row_group *g, const row_factors *f)
 {
-    for (int lane = 0; lane < GROUP; lane += WIDTH) {
+    for (int lane = 0; lane < g->lanes; lane += WIDTH) {
         const vf inverse_sum = v_load(f->inverse_sum + lane), hess_factor = v_load(f->hess_factor + lane);
         const vf curvature = v_load(f->curvature + lane);
         for (fl_size c = 0; c < n_classes; c++) {
@@ -260,8 +259,8 @@ static void tile_derivatives(const fl_rows_job *job, fl_size row, int n, const r
     row_factors factors;
     load_factors(job, g, &factors);
     if (focal && hess)
-        narrow_focal_hessian(x, hess, n_classes, &factors);
-    for (int lane = 0; lane < GROUP; lane += WIDTH)
+        narrow_focal_hessian(x, hess, n_classes, g, &factors);
+    for (int lane = 0; lane < g->lanes; lane += WIDTH)
         narrow_derivatives(x + lane, base ? base + lane : NULL, plain_hess ? plain_hess + lane : NULL, n_classes, lane,
                            &factors);
     if (focal)
@@ -288,7 +287,7 @@ static void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *
     if (base)
         load_base_tile(job, row, n, g, base);
     FL_UNROLL
-    for (int l = 0; l < GROUP; l++) /* of rows without a label: anything */
+    for (int l = 0; l < g->lanes; l++) /* of rows without a label: anything */
         g->label_logit[l] = x[(g->label[l] >= 0 ? g->label[l] : 0) * GROUP + l];
     tile_statistics(job, x, base, keep, g);
     if (job->op == FL_SOFTMAX_FOCAL)

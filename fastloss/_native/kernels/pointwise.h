@@ -40,33 +40,33 @@ FL_INLINE vf v_scaled(vf x, split_scale scale)
 #endif
 }
 
-/* n is a multiple of LANES; grad may be x. The values are stored and added to `sums`: in a loop of their own the additions
- * would leave the memory idle. Every argument up to wrt is a constant where this is inlined. */
+/* Where a vector is a whole unit, its values are added up in the loop that computes them: in a loop of their own the memory
+ * would be idle. (Smaller vectors would need the formula once for each part of the unit: a wheel half as large again.) */
+enum { MAP_ADDS = UNIT == 1 };
+
+/* n is a multiple of LANES; grad may be x. Every argument up to wrt is a constant where this is inlined. */
 FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, const T *x, const T *y, const T *const *p,
                          fl_size n, double scale, T *value, T *grad, T *hess, lane_totals *sums)
 {
     const split_scale factor = split_of(scale);
-    vector_totals totals[UNIT];
-    for (int u = 0; u < UNIT; u++)
-        totals[u] = v_load_totals(sums, u * WIDTH);
-    for (fl_size unit = 0; unit < n; unit += LANES)
-        for (int u = 0; u < UNIT; u++) {
-            const fl_size i = unit + u * WIDTH;
-            vf parameters[FL_MAX_PARAMETERS];
-            for (int k = 0; k < n_parameters; k++)
-                parameters[k] = v_load(p[k] + i);
-            terms t = f(v_load(x + i), v_load(y + i), parameters);
-            if (want & FL_VALUE) {
-                v_store(value + i, t.value);
-                v_add_to_totals(&totals[u], t.value);
-            }
-            if (want & FL_GRAD)
-                v_store(grad + i, v_scaled(t.grad[wrt], factor));
-            if (want & FL_HESS)
-                v_store(hess + i, v_scaled(t.hess[wrt], factor));
+    vector_totals totals = v_load_totals(sums);
+    for (fl_size i = 0; i < n; i += WIDTH) {
+        vf parameters[FL_MAX_PARAMETERS];
+        for (int k = 0; k < n_parameters; k++)
+            parameters[k] = v_load(p[k] + i);
+        terms t = f(v_load(x + i), v_load(y + i), parameters);
+        if (want & FL_VALUE) {
+            v_store(value + i, t.value);
+            if (MAP_ADDS)
+                v_add_to_totals(&totals, t.value);
         }
-    for (int u = 0; u < UNIT; u++)
-        v_store_totals(sums, u * WIDTH, totals[u]);
+        if (want & FL_GRAD)
+            v_store(grad + i, v_scaled(t.grad[wrt], factor));
+        if (want & FL_HESS)
+            v_store(hess + i, v_scaled(t.hess[wrt], factor));
+    }
+    if (MAP_ADDS)
+        v_store_totals(sums, totals);
 }
 
 #define DEFINE_MAP(name, n_parameters, suffix, want, wrt)                                                          \
@@ -263,7 +263,7 @@ static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwi
             u = upstream;
         }
         T *v = result_chunk(&value, start, n), *g = result_chunk(&grad, start, n), *h = result_chunk(&hess, start, n);
-        const int plain = !w && n == whole; /* so that the map itself can add up */
+        const int plain = MAP_ADDS && !w && n == whole;
         map(x, y, p, whole, w || u ? 1 : job->scale, v, g, h, plain ? &sums : &unused);
         if ((w || u) && job->want & FL_GRAD)
             weigh_derivatives(g, w, u, n, job->scale);

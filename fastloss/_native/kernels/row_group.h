@@ -23,7 +23,7 @@ enum {
 };
 
 typedef struct {
-    fl_size block_end; /* the row after the last one of the block */
+    int lanes; /* that hold its rows: whole vectors, less than GROUP where rows end */
     int some_skipped;
     int plain; /* own, factor and scale are those of rows that all count, without weights */
     int64_t label[GROUP];

@@ -31,9 +31,9 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
     lane_totals sums[GROUP / LANES] = {{{0}, {0}}};
     row_group g;
     g.plain = 0;
-    g.block_end = last;
     for (fl_size row = first; row < last; row += GROUP) {
         int n = last - row < GROUP ? (int)(last - row) : GROUP;
+        g.lanes = (n + WIDTH - 1) / WIDTH * WIDTH;
         load_group(job, row, n, &g);
         if (job->op >= FL_MULTI_MARGIN)
             sum_group(job, row, n, &g, partial);

@@ -198,7 +198,7 @@ FL_INLINE sum_constants narrow_constants(const sum_rows *s, int lane)
 
 FL_INLINE void narrow_sums(const fl_rows_job *job, int op, const T *x, const T *t, row_group *g, sum_rows *s)
 {
-    for (int lane = 0; lane < GROUP; lane += WIDTH) {
+    for (int lane = 0; lane < g->lanes; lane += WIDTH) {
         const sum_constants k = narrow_constants(s, lane);
         vf sum[N_SUMS], error[N_SUMS], label;
         T labels[WIDTH], sums[N_SUMS][WIDTH], errors[N_SUMS][WIDTH];
@@ -230,9 +230,10 @@ FL_INLINE void narrow_sums(const fl_rows_job *job, int op, const T *x, const T *
     }
 }
 
-FL_INLINE void narrow_slopes(const fl_rows_job *job, int op, T *x, const T *t, T *hess, const sum_rows *s)
+FL_INLINE void narrow_slopes(const fl_rows_job *job, int op, T *x, const T *t, T *hess, const row_group *g,
+                             const sum_rows *s)
 {
-    for (int lane = 0; lane < GROUP; lane += WIDTH) {
+    for (int lane = 0; lane < g->lanes; lane += WIDTH) {
         const sum_constants k = narrow_constants(s, lane);
         for (fl_size at = lane; at < job->n_classes * GROUP; at += GROUP) {
             vf x_c = v_load(x + at);
@@ -252,7 +253,7 @@ FL_INLINE void narrow_sum_group(const fl_rows_job *job, int op, fl_size row, int
     if (t)
         load_tile(&job->target, row, n, n_classes, g, t);
     if (is_margin(op)) {
-        for (int l = 0; l < GROUP; l++)
+        for (int l = 0; l < g->lanes; l++)
             g->label_logit[l] = g->label[l] >= 0 ? x[g->label[l] * GROUP + l] : 0;
         margin_constants(job, g, s);
     }
@@ -264,7 +265,7 @@ FL_INLINE void narrow_sum_group(const fl_rows_job *job, int op, fl_size row, int
     if (op == FL_PROBABILITY_CROSS_ENTROPY || !job->grad.data)
         return;
     const int with_hess = is_margin(op) && job->hess.data;
-    narrow_slopes(job, op, x, t, with_hess ? hess : NULL, s);
+    narrow_slopes(job, op, x, t, with_hess ? hess : NULL, g, s);
     for (int l = 0; l < GROUP; l++)
         if (is_margin(op) && g->label[l] >= 0) {
             x[g->label[l] * GROUP + l] = margin_label_gradient(job, g, s, l);
@@ -452,7 +453,7 @@ FL_INLINE void sum_group_of(const fl_rows_job *job, int op, fl_size row, int n, 
 
 static void sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, fl_rows_partial *partial)
 {
-    for (int l = 0; l < LANES; l++)
+    for (int l = 0; l < GROUP; l++)
         if (g->label[l] >= 0 && g->own[l] == 0) /* a class of weight 0 */
             g->label[l] = SKIPPED;
     switch (job->op) { /* compiled once for each */

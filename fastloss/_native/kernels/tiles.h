@@ -108,10 +108,10 @@ static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes
         rows += row * n_classes;
     else {
         view_read(view, row * n_classes, n * n_classes, scratch);
-        memset(scratch + n * n_classes, 0, (size_t)((GROUP - n) * n_classes + QUAD) * sizeof(T));
+        memset(scratch + n * n_classes, 0, (size_t)((g->lanes - n) * n_classes + QUAD) * sizeof(T));
         rows = scratch;
     }
-    for (int lane = 0; lane < GROUP; lane += WIDTH)
+    for (int lane = 0; lane < g->lanes; lane += WIDTH)
         for (fl_size c = 0; c < n_classes; c += QUAD) {
             const fl_size first = c + QUAD <= n_classes || n_classes < QUAD ? c : n_classes - QUAD;
             vf strip[QUAD];
@@ -124,21 +124,21 @@ static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes
                 v_store(tile + (first + i) * GROUP + lane, strip[i]);
         }
     if (g->some_skipped)
-        for (int l = 0; l < GROUP; l++)
+        for (int l = 0; l < g->lanes; l++)
             if (g->label[l] == SKIPPED)
                 for (fl_size c = 0; c < n_classes; c++)
                     tile[c * GROUP + l] = 0;
 }
 
-static void tile_to_rows(const T *tile, fl_size n_classes, T *rows)
+static void tile_to_rows(const T *tile, int lanes, fl_size n_classes, T *rows)
 {
     if (n_classes < QUAD) {
-        for (int l = 0; l < GROUP; l++)
+        for (int l = 0; l < lanes; l++)
             for (fl_size c = 0; c < n_classes; c++)
                 rows[l * n_classes + c] = tile[c * GROUP + l];
         return;
     }
-    for (int lane = 0; lane < GROUP; lane += WIDTH)
+    for (int lane = 0; lane < lanes; lane += WIDTH)
         for (fl_size c = 0; c < n_classes; c += QUAD) {
             const fl_size first = c + QUAD <= n_classes ? c : n_classes - QUAD;
             vf strip[QUAD];
@@ -160,7 +160,7 @@ static void store_tile(const fl_view *view, fl_size row, int n, fl_size n_classe
     T scratch[TILE];
     T *direct = view_direct(view);
     T *rows = direct && n == GROUP ? direct + row * n_classes : scratch;
-    tile_to_rows(tile, n_classes, rows);
+    tile_to_rows(tile, g->lanes, n_classes, rows);
     if (at_label) {
         T *to = rows;
         for (int l = 0; l < GROUP; l++, to += n_classes)

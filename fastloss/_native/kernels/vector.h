@@ -350,7 +350,7 @@ FL_INLINE void add_to_lane(lane_totals *totals, int lane, double x)
 #endif
 }
 
-/* The part of lane_totals that belongs to one native vector, in registers. */
+/* The part of lane_totals that belongs to the first native vector of a unit, in registers. */
 typedef struct {
 #if FL_DOUBLE
     vf hi, lo;
@@ -361,25 +361,25 @@ typedef struct {
 #endif
 } vector_totals;
 
-FL_INLINE vector_totals v_load_totals(const lane_totals *totals, int lane)
+FL_INLINE vector_totals v_load_totals(const lane_totals *totals)
 {
     vector_totals v;
 #if FL_DOUBLE
-    v.hi = v_load(totals->hi + lane);
-    v.lo = v_load(totals->lo + lane);
+    v.hi = v_load(totals->hi);
+    v.lo = v_load(totals->lo);
 #else
-    memcpy(&v, totals->hi + lane, sizeof v);
+    memcpy(&v, totals->hi, sizeof v);
 #endif
     return v;
 }
 
-FL_INLINE void v_store_totals(lane_totals *totals, int lane, vector_totals v)
+FL_INLINE void v_store_totals(lane_totals *totals, vector_totals v)
 {
 #if FL_DOUBLE
-    v_store(totals->hi + lane, v.hi);
-    v_store(totals->lo + lane, v.lo);
+    v_store(totals->hi, v.hi);
+    v_store(totals->lo, v.lo);
 #else
-    memcpy(totals->hi + lane, &v, sizeof v);
+    memcpy(totals->hi, &v, sizeof v);
 #endif
 }
 

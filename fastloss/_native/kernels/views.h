@@ -147,19 +147,104 @@ FL_INLINE uint64_t swapped64(uint64_t b) { return (uint64_t)swapped32((uint32_t)
 #define INTEGER_KINDS(X)                                                                      \
     X(bool, FL_BOOL, 8) X(i8, FL_I8, 8) X(u8, FL_U8, 8) X(i16, FL_I16, 16) X(u16, FL_U16, 16) \
     X(i32, FL_I32, 32) X(u32, FL_U32, 32) X(i64, FL_I64, 64) X(u64, FL_U64, 64)
-#define FLOATING_KINDS(X)                                                                     \
-    X(f16, FL_F16, 16) X(bf16, FL_BF16, 16) X(f32, FL_F32, 32) X(f64, FL_F64, 64)
+#define HALF_KIND(X) X(f16, FL_F16, 16)
+#define OTHER_FLOATING_KINDS(X) X(bf16, FL_BF16, 16) X(f32, FL_F32, 32) X(f64, FL_F64, 64)
+#define FLOATING_KINDS(X) HALF_KIND(X) OTHER_FLOATING_KINDS(X)
 
 #define DEFINE_READ_INTEGER(name, kind, width) DEFINE_READ(read_##name, (T)number_of_##name, T, width)
 #define DEFINE_READ_VALUE(name, kind, width) DEFINE_READ(read_##name, value_of_##name, T, width)
 #define DEFINE_READ_NUMBER(name, kind, width) DEFINE_READ(number_##name, number_of_##name, double, width)
 #define DEFINE_READ_LABEL(name, kind, width) DEFINE_READ(label_##name, label_of_##name, int64_t, width)
 INTEGER_KINDS(DEFINE_READ_INTEGER)
-FLOATING_KINDS(DEFINE_READ_VALUE)
+OTHER_FLOATING_KINDS(DEFINE_READ_VALUE)
 INTEGER_KINDS(DEFINE_READ_NUMBER)
 FLOATING_KINDS(DEFINE_READ_NUMBER)
 INTEGER_KINDS(DEFINE_READ_LABEL)
-FLOATING_KINDS(DEFINE_WRITE)
+OTHER_FLOATING_KINDS(DEFINE_WRITE)
+
+#if !FL_DOUBLE && (FL_AVX512 || FL_AVX2)
+/* The processor's own conversion (whatever has AVX2 has it): an instruction instead of a dozen. It keeps subnormals, whatever another library has
+ * told it. What is not contiguous is brought together first, so that a NaN has the same bits from any layout. */
+#if FL_AVX512
+#define HALVES __m256i
+#define v_from_halves(halves) _mm512_cvtph_ps(halves)
+#define v_to_halves(x) _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)
+#else
+#define HALVES __m128i
+#define v_from_halves(halves) _mm256_cvtph_ps(halves)
+#define v_to_halves(x) _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)
+#endif
+static void halves_to_floats(const char *halves, fl_size n, T *to)
+{
+    HALVES h;
+    fl_size i = 0;
+    for (; i + WIDTH <= n; i += WIDTH) {
+        memcpy(&h, halves + 2 * i, sizeof h);
+        v_store(to + i, v_from_halves(h));
+    }
+    if (i < n) {
+        T last[WIDTH];
+        memset(&h, 0, sizeof h);
+        memcpy(&h, halves + 2 * i, (size_t)(2 * (n - i)));
+        v_store(last, v_from_halves(h));
+        memcpy(to + i, last, (size_t)(n - i) * sizeof(T));
+    }
+}
+
+static void floats_to_halves(const T *from, fl_size n, char *halves)
+{
+    HALVES h;
+    fl_size i = 0;
+    for (; i + WIDTH <= n; i += WIDTH) {
+        h = v_to_halves(v_load(from + i));
+        memcpy(halves + 2 * i, &h, sizeof h);
+    }
+    if (i < n) {
+        T last[WIDTH] = {0};
+        memcpy(last, from + i, (size_t)(n - i) * sizeof(T));
+        h = v_to_halves(v_load(last));
+        memcpy(halves + 2 * i, &h, (size_t)(2 * (n - i)));
+    }
+}
+
+static void read_f16(const char *p, fl_size stride, int swap, fl_size n, T *to)
+{
+    uint16_t halves[CHUNK];
+    if (stride == 2 && !swap) {
+        halves_to_floats(p, n, to);
+        return;
+    }
+    for (fl_size start = 0; start < n; start += CHUNK) {
+        const fl_size count = n - start < CHUNK ? n - start : CHUNK;
+        for (fl_size i = 0; i < count; i++) {
+            uint16_t b;
+            memcpy(&b, p + (start + i) * stride, sizeof b);
+            halves[i] = swap ? swapped16(b) : b;
+        }
+        halves_to_floats((const char *)halves, count, to + start);
+    }
+}
+
+static void write_f16(char *p, fl_size stride, int swap, fl_size n, const T *from)
+{
+    uint16_t halves[CHUNK];
+    if (stride == 2 && !swap) {
+        floats_to_halves(from, n, p);
+        return;
+    }
+    for (fl_size start = 0; start < n; start += CHUNK) {
+        const fl_size count = n - start < CHUNK ? n - start : CHUNK;
+        floats_to_halves(from + start, count, (char *)halves);
+        for (fl_size i = 0; i < count; i++) {
+            uint16_t b = swap ? swapped16(halves[i]) : halves[i];
+            memcpy(p + (start + i) * stride, &b, sizeof b);
+        }
+    }
+}
+#else
+HALF_KIND(DEFINE_READ_VALUE)
+HALF_KIND(DEFINE_WRITE)
+#endif
 
 /* What to do with n elements that lie evenly spaced; `buffer` is their contiguous side. */
 typedef void run_function(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer);

@@ -1,8 +1,9 @@
 /* Rows of more than NARROW classes: the lanes run along the classes.
  *
  * A row of contiguous memory of type T is walked as a whole: maximum, exponentials (left in the gradient's memory) and
- * their sum, gradient; it is read from memory once and stays in the cache. Any other row is walked in chunks of
- * scratch, with the exponentials computed again for the gradient. Both add up in the same order.
+ * their sum, gradient; it is read from memory once and stays in the cache. Any other row is brought to the stack first, or,
+ * where it is too long for that, walked in chunks of scratch, with the exponentials computed again for the gradient. All
+ * add up in the same order.
  *
  * Short rows are mostly waiting: for the lanes of the maximum and of the sum to be brought together, and for a division.
  * So nothing is done here that the loops can do (the maximum is left out of the sum by comparing, not by looking for
@@ -15,6 +16,9 @@
 /* Four units are added pairwise before they enter a compensated sum: long runs of equal terms would otherwise drift by
  * a quarter ULP a term. */
 enum { STRIP = 4 * LANES };
+
+/* The longest row that is brought to the stack as a whole if it cannot be used where it lies: 16 kB. */
+enum { STAGE = 16384 / (int)sizeof(T) };
 
 typedef struct {
     vf sum[UNIT], error[UNIT];
@@ -64,6 +68,7 @@ typedef struct {
     const T *input, *target, *weight; /* all of their memory, or NULL */
     T *all_grad, *all_hess;
     int keep; /* the exponentials, in the gradient's memory */
+    int stage_input, stage_grad; /* they lie in `stage`, a row at a time */
     fl_size step;  /* classes a chunk */
     fl_size next;  /* how far ahead to fetch input; 0 where it passes through scratch */
     int lane;
@@ -72,6 +77,7 @@ typedef struct {
     T *grad, *hess;
     maximum_split split;
     vf maximum;
+    T stage[STAGE];
     T x_chunk[CHUNK], target_chunk[CHUNK], weight_chunk[CHUNK], grad_chunk[CHUNK], hess_chunk[CHUNK];
 } wide_row;
 
@@ -383,9 +389,13 @@ static wide_row open_rows(const fl_rows_job *job)
     r.target = job->target.data ? view_direct(&job->target) : NULL;
     r.weight = job->weight.data ? view_direct(&job->weight) : NULL;
     const int base_lies = (!job->target.data || r.target) && (!job->weight.data || r.weight);
-    const int whole = r.input && base_lies && (!job->grad.data || r.all_grad) && (!job->hess.data || r.all_hess);
+    const int can_stage = job->n_classes <= STAGE && base_lies && (!job->hess.data || r.all_hess);
+    r.stage_input = !r.input && can_stage;
+    r.stage_grad = job->grad.data && !r.all_grad && can_stage;
+    const int has_x = r.input || r.stage_input, has_grad = r.all_grad || r.stage_grad;
+    const int whole = has_x && base_lies && (!job->grad.data || has_grad) && (!job->hess.data || r.all_hess);
     r.step = whole ? job->n_classes : CHUNK;
-    r.keep = r.all_grad && job->op != FL_LOG_SOFTMAX && job->op != FL_LOGSUMEXP;
+    r.keep = has_grad && job->op != FL_LOG_SOFTMAX && job->op != FL_LOGSUMEXP;
     return r;
 }
 
@@ -393,8 +403,8 @@ static void select_row(wide_row *r, fl_size row, int l)
 {
     r->lane = l;
     r->start = (row + l) * r->job->n_classes;
-    r->x = r->input ? r->input + r->start : NULL;
-    r->grad = r->all_grad ? r->all_grad + r->start : NULL;
+    r->x = r->input ? r->input + r->start : r->stage_input ? r->stage : NULL;
+    r->grad = r->all_grad ? r->all_grad + r->start : r->stage_grad ? r->stage : NULL;
     r->hess = r->all_hess ? r->all_hess + r->start : NULL;
 }
 
@@ -404,6 +414,8 @@ static void statistics_of_rows(wide_row *r, fl_size row, int first, int last, ro
     const fl_rows_job *job = r->job;
     for (int l = first; l < last; l++) {
         select_row(r, row, l);
+        if (r->stage_input && g->label[l] != SKIPPED)
+            view_read(&job->input, r->start, job->n_classes, r->stage);
         if (g->label[l] >= 0)
             g->label_logit[l] = r->x ? r->x[g->label[l]] : view_at(&job->input, r->start + g->label[l]);
         if (g->label[l] != SKIPPED)
@@ -436,6 +448,8 @@ static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, r
             wide_log_softmax(r, g, logs[l]);
         else
             wide_gradient(r, g, &factors);
+        if (r->stage_grad && g->label[l] != SKIPPED)
+            view_write(&job->grad, r->start, job->n_classes, r->stage);
     }
 }
 
@@ -444,9 +458,10 @@ static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, r
 static void wide_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     enum { CACHED = 16384 / (int)sizeof(T) };
-    const int together = job->n_classes < CACHED ? (int)(CACHED / job->n_classes) : 1;
     wide_row r = open_rows(job);
-    r.next = r.step < job->n_classes ? 0 : together * job->n_classes;
+    const int alone = r.stage_input || r.stage_grad || job->n_classes > CACHED;
+    const int together = alone ? 1 : (int)(CACHED / job->n_classes);
+    r.next = r.input && r.step == job->n_classes ? together * job->n_classes : 0;
     for (int first = 0; first < n; first += together) {
         const int last = n - first < together ? n : first + together;
         statistics_of_rows(&r, row, first, last, g);
