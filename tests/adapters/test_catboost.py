@@ -1,0 +1,82 @@
+"""CatBoost: custom objectives reproduce the built-in ones."""
+
+import numpy as np
+import pytest
+
+import fastloss as fl
+
+catboost = pytest.importorskip("catboost", reason="CatBoost is not installed (the extra fastloss[adapters])")
+adapter = fl.adapters.catboost
+
+PARAMS = {"iterations": 10, "depth": 3, "learning_rate": 0.3, "verbose": False, "allow_writing_files": False,
+          "thread_count": 1, "leaf_estimation_method": "Newton", "leaf_estimation_iterations": 1,
+          "bootstrap_type": "No", "random_seed": 0}
+HALF_MSE = fl.combine([(fl.mse_loss, 0.5)])
+CASES = {"binary": ("Logloss", fl.binary_cross_entropy_with_logits),
+         "regression": ("RMSE", HALF_MSE),
+         "multiclass": ("MultiClass", fl.cross_entropy)}
+
+
+def fit(kind, data, case, weighted, **params):
+    weight = data.weight if weighted else None
+    return kind(**PARAMS, **params).fit(data.X, data.cases()[case], sample_weight=weight)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("case", CASES)
+def test_estimators_reproduce_the_builtin(data, case, weighted):
+    builtin, loss = CASES[case]
+    kind = catboost.CatBoostRegressor if case == "regression" else catboost.CatBoostClassifier
+    average = {"boost_from_average": False} if case == "regression" else {}
+    expected = fit(kind, data, case, weighted, loss_function=builtin, **average)
+    more = {"classes_count": 3} if case == "multiclass" else {}
+    got = fit(kind, data, case, weighted, loss_function=adapter.objective(loss), eval_metric=adapter.metric(loss),
+              **more)
+    method = "predict" if case == "regression" else "predict_proba"
+    result = getattr(expected, method)(data.X)
+    assert np.ptp(result) > 0.5
+    np.testing.assert_allclose(getattr(got, method)(data.X), result, atol=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_native_interface_from_the_average(data, weighted):
+    weight = data.weight if weighted else None
+    pool = catboost.Pool(data.X, data.real, weight=weight)
+    expected = catboost.train(pool, {**PARAMS, "loss_function": "RMSE", "boost_from_average": True}).predict(data.X)
+    objective = adapter.objective(HALF_MSE)
+    start = objective.init_score(data.real, weight)
+    pool = catboost.Pool(data.X, data.real, weight=weight, baseline=np.full(300, start))
+    got = catboost.train(pool, {**PARAMS, "loss_function": objective, "eval_metric": adapter.metric(HALF_MSE)})
+    np.testing.assert_allclose(got.predict(data.X) + start, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["binary", "multiclass"])
+def test_metric_is_the_builtin_one(data, case):
+    builtin, loss = CASES[case]
+    pool = catboost.Pool(data.X, data.cases()[case], weight=data.weight)
+    logs = [list(catboost.train(pool, {**PARAMS, "loss_function": builtin, "eval_metric": metric}, eval_set=pool)
+                 .get_evals_result()["validation"].values())[-1] for metric in (builtin, adapter.metric(loss))]
+    np.testing.assert_allclose(*logs, rtol=1e-6)
+
+
+def test_full_hessian():
+    """By differences of the gradient; "exact" keeps the diagonal."""
+    scores = np.array([0.5, -1.0, 2.0])
+    objective = adapter.objective(fl.cross_entropy)
+    first, second = objective.calc_ders_multi(scores, 1.0, 3.0)
+    np.testing.assert_allclose(first, -3 * fl.cross_entropy.grad(scores[None], [1], reduction="sum")[0])
+    h = 1e-6
+    for k in range(3):
+        up, _ = objective.calc_ders_multi(scores + h * np.eye(3)[k], 1.0, 3.0)
+        down, _ = objective.calc_ders_multi(scores - h * np.eye(3)[k], 1.0, 3.0)
+        np.testing.assert_allclose(second[k], (up - down) / (2 * h), atol=1e-8)
+    _, diagonal = adapter.objective(fl.cross_entropy, hess="exact").calc_ders_multi(scores, 1.0, 3.0)
+    np.testing.assert_array_equal(diagonal, np.diag(np.diag(second)))
+
+
+def test_focal_loss_learns(data):
+    model = fit(catboost.CatBoostClassifier, data, "binary", False,
+                loss_function=adapter.objective(fl.sigmoid_focal_loss, gamma=2),
+                eval_metric=adapter.metric(fl.sigmoid_focal_loss, gamma=2))
+    raw = model.predict(data.X, prediction_type="RawFormulaVal")
+    assert np.mean((raw > 0) == data.binary) > 0.8
