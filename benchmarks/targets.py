@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 MB = 1e6
 
+
 @dataclass(frozen=True)
 class Target:
     """A bound for the ratio of two series, each given as (group, case, series). Without `below`: for bytes, in MB."""

@@ -4,8 +4,9 @@ import subprocess
 import sys
 import time
 
-import fastloss as fl
 import pytest
+
+import fastloss as fl
 
 from . import cases, timing, worker
 from .runner import thread_counts

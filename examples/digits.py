@@ -23,7 +23,7 @@ from tqdm import tqdm
 import fastloss as fl
 
 matplotlib.use("Agg")  # draws into a file: no display needed
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 CLASSES = 10
 C = 1.0  # as in scikit-learn: the smaller, the stronger the L2 penalty on the weights

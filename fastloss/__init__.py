@@ -1,6 +1,9 @@
 """Loss functions and their gradients over NumPy arrays, in one fused, multithreaded pass."""
 
+from typing import TYPE_CHECKING
+
 from ._combine import combine, l1_penalty, l2_penalty
+from ._config import show_config
 from ._native.engine import isa
 from ._threads import get_num_threads, num_threads, set_num_threads
 from .binary import binary_cross_entropy, binary_cross_entropy_with_logits, sigmoid_focal_loss
@@ -21,9 +24,9 @@ from .criteria import (
     L1Loss,
     LogCoshLoss,
     LogisticLoss,
+    ModifiedHuberLoss,
     MSELoss,
     MSLELoss,
-    ModifiedHuberLoss,
     MultiMarginLoss,
     NLLLoss,
     PerceptronLoss,
@@ -153,6 +156,7 @@ __all__ = [
     "poisson_nll_loss",
     "pseudo_huber_loss",
     "set_num_threads",
+    "show_config",
     "sigmoid",
     "sigmoid_focal_loss",
     "smooth_l1_loss",
@@ -165,3 +169,15 @@ __all__ = [
     "tweedie_nll_loss",
     "zero_one_loss",
 ]
+
+
+if TYPE_CHECKING:
+    from . import adapters as adapters
+else:  # unseen by type checkers, for which every name would exist
+    def __getattr__(name):
+        """`fastloss.adapters`, imported when it is first used."""
+        if name == "adapters":
+            import importlib
+
+            return importlib.import_module(".adapters", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,9 @@ import numpy as np
 
 _INTEGER_KINDS = "biu"
 
+# DLPack's numbers for memory that the CPU reads: its own, and what CUDA and ROCm have pinned of it.
+_HOST_DEVICES = (1, 3, 11)
+
 # Where the system refuses a thread, OpenMP ends the process. More threads than this were never faster.
 MOST_THREADS = max(16, 4 * (os.cpu_count() or 1))
 
@@ -21,15 +24,31 @@ def real_array(name, value):
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost; "
                         "pass its .data, and sample_weight=~mask to leave the masked entries out")
+    if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack_device__"):
+        value = _dlpack(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:  # ragged lists
         raise ValueError(f"{name} cannot be read as an array: {error}") from None
+    except (TypeError, RuntimeError) as error:  # a tensor that autograd follows or NumPy has no dtype for
+        raise TypeError(f"{name} cannot be read as an array: {error}") from None
     dtype = array.dtype
     if dtype.kind in _INTEGER_KINDS or dtype.name in ("float16", "bfloat16", "float32", "float64"):
         return array
     raise TypeError(f"{name} has dtype {dtype}; it needs real numbers: float16, bfloat16, float32, float64, "
                     "integers or bool")
+
+
+def _dlpack(name, value):
+    """`value`, or NumPy's view of it if only DLPack tells where its memory is; not if that is a GPU's."""
+    try:
+        device, _ = value.__dlpack_device__()
+    except (TypeError, ValueError, RuntimeError, BufferError):
+        return value  # what asarray says of it is clearer
+    if device not in _HOST_DEVICES:
+        raise TypeError(f"{name} is not in the CPU's memory (its DLPack device type is {int(device)}), where fastloss "
+                        "computes: copy it there first, with .cpu() in PyTorch, .get() in CuPy, jax.device_get in JAX")
+    return value if hasattr(value, "__array__") else np.from_dlpack(value)
 
 
 def axis(value, ndim, name):
@@ -60,7 +79,9 @@ def integer(name, value):
 def number(name, value):
     """A real number, or a 0-dimensional array of one, as a float."""
     other = (str, bytes, complex, np.complexfloating, np.timedelta64, np.datetime64)
-    if isinstance(value, other) or (isinstance(value, np.ndarray) and (value.ndim or value.dtype.kind not in "biuf")):
+    array = isinstance(value, np.ndarray)
+    real = not array or value.dtype.kind in "biuf" or value.dtype.name == "bfloat16"
+    if isinstance(value, other) or (array and value.ndim) or not real:
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         return float(value)
@@ -241,7 +262,8 @@ def in_domain(name, value, domain):
 
 def held_in_single(name, value):
     """`value`, if float32, which it is about to become, can tell it from 0 and from infinity."""
-    if math.isfinite(value) and value != 0 and not 0 < abs(np.float64(value).astype(np.float32, casting="unsafe")) < np.inf:
+    single = abs(np.float64(value).astype(np.float32, casting="unsafe"))
+    if math.isfinite(value) and value != 0 and not 0 < single < np.inf:
         raise ValueError(f"{name} = {value!r} is out of float32's range; use float64 input")
     return value
 

@@ -122,20 +122,22 @@ class CombinedLoss:
                 yield loss, factor, (input, target)
 
     def __call__(self, input, target=None, **options):
-        return sum(factor * loss(*arguments, **options) for loss, factor, arguments in self._calls(input, target))
+        with np.errstate(all="ignore"):
+            return sum(factor * loss(*arguments, **options) for loss, factor, arguments in self._calls(input, target))
 
     def _derivatives(self, method, input, target, options, grad_output):
         """The sums, place by place, of what each term's `method` gives."""
         upstream = 1.0 if grad_output is None else grad_output
         upstream = np.asarray(upstream) if np.ndim(upstream) else _check.number("grad_output", upstream)
         totals = None
-        for loss, factor, arguments in self._calls(input, target):
-            # The factor travels with the upstream gradient, into the kernel.
-            results = getattr(loss, method)(*arguments, grad_output=factor * upstream, **options)
-            results = list(results) if isinstance(results, tuple) else [results]
-            if method == "value_and_grad":
-                results[0] = factor * results[0]
-            totals = results if totals is None else [total + result for total, result in zip(totals, results)]
+        with np.errstate(all="ignore"):  # infinities and NaN are results like any other, here as in the terms
+            for loss, factor, arguments in self._calls(input, target):
+                # The factor travels with the upstream gradient, into the kernel.
+                results = getattr(loss, method)(*arguments, grad_output=factor * upstream, **options)
+                results = list(results) if isinstance(results, tuple) else [results]
+                if method == "value_and_grad":
+                    results[0] = factor * results[0]
+                totals = results if totals is None else [total + result for total, result in zip(totals, results)]
         return totals
 
     def value_and_grad(self, input, target=None, *, out=None, grad_output=None, **options):

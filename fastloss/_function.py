@@ -1,8 +1,32 @@
 """A loss as one object with four ways to call it."""
 
 import functools
+import inspect
 
 from ._native.engine import GRAD, HESS, VALUE
+
+
+def _derivative(want, doc):
+    """The method that gives what `want` asks for: made per loss, when first used, so that it shows its parameters."""
+
+    def method_of(loss):
+        bind = loss._bind
+
+        def method(*args, out=None, grad_output=None, wrt="input", **kwargs):
+            run, arguments = bind(*args, **kwargs)
+            return run(want, out, grad_output, wrt, *arguments)
+
+        own = [p for p in inspect.signature(method).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        method.__signature__ = inspect.Signature([*inspect.signature(bind).parameters.values(), *own])
+        method.__doc__ = f"{doc} Arguments as for `{loss.__name__}`, and those of every `LossFunction`."
+        method.__module__ = loss.__module__
+        method.__name__ = named.attrname
+        method.__qualname__ = f"{loss.__qualname__}.{named.attrname}"  # pickled by this name
+        return method
+
+    method_of.__doc__ = doc
+    named = functools.cached_property(method_of)
+    return named
 
 
 class LossFunction:
@@ -25,20 +49,9 @@ class LossFunction:
         run, arguments = self._bind(*args, **kwargs)
         return run(VALUE, None, None, "input", *arguments)
 
-    def value_and_grad(self, *args, out=None, grad_output=None, wrt="input", **kwargs):
-        """Value and gradient, in one pass."""
-        run, arguments = self._bind(*args, **kwargs)
-        return run(VALUE | GRAD, out, grad_output, wrt, *arguments)
-
-    def grad(self, *args, out=None, grad_output=None, wrt="input", **kwargs):
-        """The gradient alone."""
-        run, arguments = self._bind(*args, **kwargs)
-        return run(GRAD, out, grad_output, wrt, *arguments)
-
-    def grad_and_hess(self, *args, out=None, grad_output=None, wrt="input", **kwargs):
-        """Gradient and diagonal of the Hessian, in one pass."""
-        run, arguments = self._bind(*args, **kwargs)
-        return run(GRAD | HESS, out, grad_output, wrt, *arguments)
+    value_and_grad = _derivative(VALUE | GRAD, "Value and gradient, in one pass.")
+    grad = _derivative(GRAD, "The gradient alone.")
+    grad_and_hess = _derivative(GRAD | HESS, "Gradient and diagonal of the Hessian, in one pass.")
 
     def __repr__(self):
         return f"<fastloss function {self.__name__}>"

@@ -11,7 +11,6 @@ import contextvars
 import functools
 import math
 import os
-import pathlib
 
 from ._check import thread_count
 from ._native import engine
@@ -29,7 +28,7 @@ def _from_environment():
         raise ImportError(f"FASTLOSS_NUM_THREADS must be a positive integer, got {text!r}") from None
 
 
-_process = _from_environment()
+_environment = _process = _from_environment()  # the first is for show_config
 
 
 def _quota_of(directory):
@@ -46,6 +45,8 @@ def _quota_of(directory):
 @functools.cache
 def cpu_quota(root="/sys/fs/cgroup", membership="/proc/self/cgroup"):
     """CPUs that the cgroups of this process (version 2 or 1) grant it, rounded up; inf where there is no limit."""
+    import pathlib  # 2 ms (measured), which importing fastloss need not take
+
     root = pathlib.Path(root)
     directories = {root, root / "cpu", root / "cpu,cpuacct"}
     with contextlib.suppress(OSError):

@@ -90,7 +90,7 @@ def _variance(var, input):
     if isinstance(var, (float, int)):
         return var
     var = _check.real_array("var", var)
-    shape = np.shape(input)
+    shape = _check.real_array("input", input).shape
     return var[..., None] if var.ndim and var.shape != shape and var.shape == shape[:-1] else var
 
 

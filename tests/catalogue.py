@@ -199,7 +199,10 @@ def divergence(setting):
     return {"input": NEGATIVE, "target": NEGATIVE if setting.get("log_target") else MASSES}
 
 
-def margin_row(name, criterion, native, formula, near=(), settings=({}, {"labels": "01"}), **more):
+LABELS = ({}, {"labels": "01"})
+
+
+def margin_row(name, criterion, native, formula, near=(), settings=LABELS, **more):
     return Row(name, criterion, native, formula, points.margins(*near), labelled, settings, **more)
 
 
@@ -259,7 +262,7 @@ ROWS = [
         lambda _: {"input": REAL, "target": POSITIVE}, cancels="x + y exp(-x) crosses 0"),
     Row("tweedie_nll_loss", "TweedieNLLLoss", ("tweedie_nll", "poisson_nll", "gamma_nll"), formulas.tweedie_nll,
         points.tweedie, tweedie,
-        tuple({"power": power} for power in (1.5, 0.0, 1.0, 1.1, 1.9, 2.0, 3.0)), 
+        tuple({"power": power} for power in (1.5, 0.0, 1.0, 1.1, 1.9, 2.0, 3.0)),
         bad=({"power": np.nan}, {"power": np.inf}),
         cancels="a difference of two powers"),
     Row("binary_cross_entropy_with_logits", "BCEWithLogitsLoss", ("binary_cross_entropy_with_logits",),

@@ -3,7 +3,6 @@
 import struct
 
 import numpy as np
-
 import reference
 
 # The library's promise for every value and gradient (DESIGN: accuracy in the tails).

@@ -3,9 +3,8 @@
 Used by the accuracy tests in this process, and by test_isa.py in processes restricted to an older instruction set.
 """
 
-import numpy as np
-
 import losses
+import numpy as np
 import reference
 from checks import ULP, assert_ulp
 

@@ -14,7 +14,7 @@ import losses
 import numpy as np
 import reference
 from digest import digest
-from reference import INF, MP, NAN, ONE, ZERO, Rows, exact, zeros
+from reference import MP, NAN, ONE, ZERO, Rows, exact, zeros
 
 QUANTITIES = ("value", "gradient", "Hessian")
 GAMMAS = (0.0, 0.5, 2.0, 5.0)

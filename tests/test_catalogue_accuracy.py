@@ -65,7 +65,7 @@ def test_same_bits_with_avx2_and_avx512(row, isas, results):
 @checks.rows
 def test_points_cover_what_they_should(row):
     """Guards the samplers: hundreds of points, all finite; both dtypes; every argument takes many values."""
-    for number, setting in checks.settings(row):
+    for _, setting in checks.settings(row):
         for dtype in checks.DTYPES:
             arrays = row.measured(setting, dtype, COUNT)
             assert set(arrays) == set(row.arguments(setting))

@@ -259,7 +259,7 @@ def test_empty(row, reduction, recwarn):
         if reduction == "none":
             assert value.shape == shape
         elif reduction == "sum" or shape[0]:
-            assert value == 0 or reduction == "mean" and math.isnan(value)
+            assert value == 0 or (reduction == "mean" and math.isnan(value))
         else:
             assert math.isnan(value)
         assert all(np.shape(result) in (shape, ()) for result in rest)

@@ -30,8 +30,8 @@ def test_value_and_gradient_per_row(dtype, name):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["narrow 10", "medium 130", "spread 20", "gap 25 of 33", "tied 100", "leader anywhere in 16",
-                                  "leader anywhere in 700"])
+@pytest.mark.parametrize("name", ["narrow 10", "medium 130", "spread 20", "gap 25 of 33", "tied 100",
+                                  "leader anywhere in 16", "leader anywhere in 700"])
 @pytest.mark.parametrize("options", ["weight", "smoothing", "soft", "soft and smoothing and weight"])
 def test_options_on_hard_rows(dtype, name, options):
     input, target = family(dtype, name)

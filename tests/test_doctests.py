@@ -20,7 +20,7 @@ def public_names():
 def documented_members(thing):
     """Public methods whose docstring is their own, as (name, docstring)."""
     kind = thing if isinstance(thing, type) else type(thing)
-    if kind.__module__.partition(".")[0] != "fastloss":
+    if str(kind.__module__).partition(".")[0] != "fastloss":  # Cython's functions have a descriptor there
         return
     for name in dir(kind):
         member = getattr(kind, name, None)

@@ -9,7 +9,6 @@ import json
 import losses
 import numpy as np
 import pytest
-import reference
 import row_losses
 from arrays import canary, out_variants, surroundings, variants
 from checks import assert_same_bits, assert_ulp, bits

@@ -49,8 +49,8 @@ COMPUTE = {
     "-log q(cat)": lambda args, kwargs: fl.nll_loss(np.log(args["q"]), args["target"], **kwargs),
 }
 
-# The elementwise losses and the transforms: their cases are computed in test_catalogue_seed_cases.py, which fails if one of
-# all cases is computed nowhere.
+# The elementwise losses and the transforms: their cases are computed in test_catalogue_seed_cases.py, which fails if
+# one of all cases is computed nowhere.
 LATER = {
     "bce(p, y)": "binary_cross_entropy",
     "bce(sigmoid(z), y)": "binary_cross_entropy",

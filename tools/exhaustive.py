@@ -2,11 +2,12 @@
 
     python tools/exhaustive.py                        all functions, into docs/exhaustive.md
     python tools/exhaustive.py exp huber_loss         some of them, to the terminal only
+    python tools/exhaustive.py --merge exp huber_loss and their rows of docs/exhaustive.md; the others stay as they are
     python tools/exhaustive.py --every 1024           one block of 2^20 patterns in 1024, to try it out
 
 The reference is the library itself in double, whose error of a few units of 2^-53 does not show in float32, and which
-tests/test_catalogue_accuracy.py and tools/accuracy.py hold against mpmath. (NumPy in double as the reference gave the same
-figures, but took ten times as long.) The comparison is exhaustive.c, built with $CC or cc.
+tests/test_catalogue_accuracy.py and tools/accuracy.py hold against mpmath. (NumPy in double as the reference gave the
+same figures, but took ten times as long.) The comparison is exhaustive.c, built with $CC or cc.
 """
 
 import argparse
@@ -129,24 +130,41 @@ def measure(names, every):
     return worst
 
 
-def table(worst):
-    isas = instruction_sets()
-    lines = ["| function | result | " + " | ".join(isas) + " |", "| --- | --- |" + " --- |" * len(isas)]
+def rows(worst):
+    """Lines of the table: {function: lines}."""
+    isas, found_rows = instruction_sets(), {}
     for name, found in worst.items():
         for which, label in enumerate(("value", "gradient")):
             if (isas[0], which) in found:
                 cells = [f"{found[isa, which][0]:.3f} at {found[isa, which][1]:.8g}" for isa in isas]
-                lines.append(f"| {name} | {label} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+                line = " | ".join([f"| {name}", label, *cells, str(datetime.date.today())]) + " |"
+                found_rows.setdefault(name, []).append(line)
+    return found_rows
+
+
+def present_rows():
+    """Those of the report that is there."""
+    found = {}
+    for line in REPORT.read_text(encoding="utf-8").splitlines():
+        name = line.split("|")[1].strip() if line.startswith("|") else ""
+        if name in TRANSFORMS or name in LOSSES:
+            found.setdefault(name, []).append(line)
+    return found
+
+
+def table(lines):
+    isas = instruction_sets()
+    head = ["| function | result | " + " | ".join(isas) + " | measured |", "| --- | --- |" + " --- |" * (len(isas) + 1)]
+    return "\n".join(head + [line for name in lines for line in lines[name]])
 
 
 HEADER = """# Every float32
 
 Worst error, in units in the last place, over all 2^32 bit patterns of the argument, and an argument where it occurs.
-Written by `python tools/exhaustive.py` on {date} (Python {python}, NumPy {numpy}, {machine}, fastloss {version}). The
-regression losses are taken as functions of the difference to a target of 0 (beta 0.75, delta 1.25 and 1.5, quantile and
-expectile 0.25, epsilon 0.125), the margin losses of the margin to a target of 1; results below the smallest normal number
-may be 0. NaN, infinities and overflow come out as such everywhere, or the error would be infinite.
+Written by `python tools/exhaustive.py` on {date} (Python {python}, NumPy {numpy}, {machine}, fastloss {version}); a row
+is measured again when its formula changes, and has the day in its last column. The regression losses are taken as functions of the difference to a target of 0 (beta 0.75, delta 1.25 and 1.5, quantile and
+expectile 0.25, epsilon 0.125), the margin losses of the margin to a target of 1; results below the smallest normal
+number may be 0. NaN, infinities and overflow come out as such everywhere, or the error would be infinite.
 
 """
 
@@ -154,6 +172,7 @@ may be 0. NaN, infinities and overflow come out as such everywhere, or the error
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="functions to check (default: all)")
+    parser.add_argument("--merge", action="store_true", help="write the rows of the functions named into the report")
     parser.add_argument("--every", type=int, default=1, help="check one block in this many")
     arguments = parser.parse_args()
     known = [*TRANSFORMS, *LOSSES]
@@ -161,13 +180,15 @@ def main():
         if name not in known:
             parser.error(f"{name!r} is not one of: {', '.join(known)}")
     worst = measure(arguments.names or known, arguments.every)
-    text = table(worst)
-    print(text)
-    if not arguments.names and arguments.every == 1:
+    lines = rows(worst)
+    print(table(lines))
+    if arguments.every == 1 and (arguments.merge or not arguments.names):
+        if arguments.merge:
+            lines = present_rows() | lines
         REPORT.parent.mkdir(exist_ok=True)
         header = HEADER.format(date=datetime.date.today(), python=platform.python_version(), numpy=np.__version__,
                                machine=platform.machine(), version=fl.__version__)
-        REPORT.write_text(header + text + "\n")
+        REPORT.write_text(header + table(lines) + "\n", encoding="utf-8")
         print(f"written to {REPORT}")
     raise SystemExit(any(error > 4 for found in worst.values() for error, _ in found.values()))
 

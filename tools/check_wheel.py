@@ -1,0 +1,67 @@
+"""Checks that a wheel is fit for release: its tag, contents, size and licences.
+
+    python tools/check_wheel.py fastloss-0.1.0-cp311-abi3-linux_x86_64.whl [more wheels]
+
+Prints what is in each; the status is 1 if anything is wrong. What the stable ABI allows is abi3audit's to check.
+"""
+
+import sys
+import zipfile
+from pathlib import Path, PurePosixPath
+
+# Bytes of the wheel, without the OpenMP runtime that `auditwheel repair` puts into it. The aim is 1,000,000.
+LIMIT = 1_300_000
+SOURCES = (".c", ".h", ".def", ".inc", ".pyx", ".pxd")
+NATIVE = (".so", ".pyd", ".dylib", ".dll")
+# Runtime libraries, and the file that has their licence.
+RUNTIMES = {"libgomp": "LICENSE-libgomp.txt", "libomp": "LICENSE-libomp.txt"}
+# Where people and machines build.
+FOLDERS = (b"/home/", b"/root/", b"/tmp/", b"/Users/", b"/project/")
+
+
+def problems(path):
+    """What is wrong with the wheel at `path`."""
+    archive = zipfile.ZipFile(path)
+    files = archive.infolist()
+    names = [file.filename for file in files]
+    runtimes = {file: licence for file in files for runtime, licence in RUNTIMES.items()
+                if PurePosixPath(file.filename).name.startswith(runtime)}
+    size = path.stat().st_size - sum(file.compress_size for file in runtimes)
+    print(f"{path.name}: {size:,} bytes without {', '.join(f.filename for f in runtimes) or 'a runtime library'}")
+    print(*(f"{file.file_size:10,} {file.filename}" for file in files), sep="\n")
+
+    if size >= LIMIT:
+        yield f"it has {size:,} bytes; {LIMIT:,} are allowed"
+    if "-cp311-abi3-" not in path.name and "t-cp" not in path.name:
+        yield "its tag is neither cp311-abi3 nor that of a free-threaded Python"
+    for licence in ("LICENSE", *runtimes.values()):
+        if not any(name.endswith(f"/{licence}") for name in names):
+            yield f"{licence} is missing"
+    if not any(name.endswith("py.typed") for name in names) or not any(name.endswith(".pyi") for name in names):
+        yield "py.typed or the stubs are missing"
+    yield from (f"{name} should not be in it" for name in names if name.endswith(SOURCES))
+    modules = [file for file in files if "/_native/" in file.filename and file.filename.endswith(NATIVE)]
+    if not modules:
+        yield "no compiled modules"
+    for module in modules:
+        yield from module_problems(module.filename, archive.read(module), "-abi3-" in path.name)
+
+
+def module_problems(name, data, abi3):
+    if abi3 and ".abi3." not in name and not name.endswith(".pyd"):
+        yield f"{name} is not built for the stable ABI"
+    if b".debug_info" in data or b"__debug_info" in data:
+        yield f"{name} has debug symbols"
+    yield from (f"{name} names a folder {folder.decode()} of the machine that built it"
+                for folder in FOLDERS if folder in data)
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    wrong = [f"{path}: {problem}" for path in map(Path, sys.argv[1:]) for problem in problems(path)]
+    sys.exit("\n".join(wrong) or 0)
+
+
+if __name__ == "__main__":
+    main()
