@@ -429,3 +429,20 @@ def test_arguments_that_are_errors(row):
 def test_multi_margin_has_no_ignore_index():
     with pytest.raises(TypeError, match="ignore_index"):
         fl.multi_margin_loss([[1.0, 2.0]], [0], ignore_index=0)
+
+
+@pytest.mark.parametrize("n_classes", [5, 100])
+def test_a_class_of_weight_0_counts_nothing_in_any_row(n_classes):
+    """Rows are computed in groups: the last of a group no less than the first."""
+    generator = np.random.default_rng(7)
+    x, y = generator.standard_normal((70, n_classes)).astype(np.float32), generator.integers(0, n_classes, 70)
+    weight = np.where(np.arange(n_classes) == y[40], 0, 1.5).astype(np.float32)
+    loss, gradient = fl.multi_margin_loss.value_and_grad(x, y, weight=weight, reduction="none")
+    left_out = weight[y] == 0
+    assert left_out[40]
+    assert not loss[left_out].any()
+    assert not gradient[left_out].any()
+    x[left_out] = np.nan  # is not even looked at
+    again, gradient_again = fl.multi_margin_loss.value_and_grad(x, y, weight=weight, reduction="none")
+    np.testing.assert_array_equal(again, loss)
+    np.testing.assert_array_equal(gradient_again, gradient)

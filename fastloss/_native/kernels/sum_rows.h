@@ -454,8 +454,10 @@ FL_INLINE void sum_group_of(const fl_rows_job *job, int op, fl_size row, int n, 
 static void sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, fl_rows_partial *partial)
 {
     for (int l = 0; l < GROUP; l++)
-        if (g->label[l] >= 0 && g->own[l] == 0) /* a class of weight 0 */
+        if (g->label[l] >= 0 && g->own[l] == 0) { /* a class of weight 0 */
             g->label[l] = SKIPPED;
+            g->some_skipped = 1;
+        }
     switch (job->op) { /* compiled once for each */
     case FL_MULTI_MARGIN:
         sum_group_of(job, FL_MULTI_MARGIN, row, n, g, partial);

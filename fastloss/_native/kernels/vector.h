@@ -204,7 +204,7 @@ FL_INLINE vf v_load_part(const T *p, fl_size n, vf rest)
 #else
     T lanes[WIDTH];
     v_store(lanes, rest);
-    for (fl_size i = 0; i < n; i++)
+    for (int i = 0; i < WIDTH && i < n; i++)
         lanes[i] = p[i];
     return v_load(lanes);
 #endif
@@ -217,7 +217,7 @@ FL_INLINE void v_store_part(T *p, fl_size n, vf v)
 #else
     T lanes[WIDTH];
     v_store(lanes, v);
-    for (fl_size i = 0; i < n; i++)
+    for (int i = 0; i < WIDTH && i < n; i++)
         p[i] = lanes[i];
 #endif
 }
