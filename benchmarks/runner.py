@@ -24,7 +24,7 @@ ISAS = ("avx512", "avx2", "baseline")
 class Settings:
     rounds: int = 31
     least_rounds: int = 7  # also where `seconds` are not enough
-    seconds: float = 30.0  # for the rounds of one case
+    seconds: float = 12.0  # for the rounds of one case
     sample_seconds: float = 0.02
     compiled_groups: tuple = ("cross_entropy", "options", "elementwise", "tutorial", "booster", "call")
 
