@@ -262,7 +262,8 @@ def in_domain(name, value, domain):
 
 def held_in_single(name, value):
     """`value`, if float32, which it is about to become, can tell it from 0 and from infinity."""
-    single = abs(np.float64(value).astype(np.float32, casting="unsafe"))
+    with np.errstate(all="ignore"):  # what overflows is an error here, and not besides a warning
+        single = abs(np.float64(value).astype(np.float32))
     if math.isfinite(value) and value != 0 and not 0 < single < np.inf:
         raise ValueError(f"{name} = {value!r} is out of float32's range; use float64 input")
     return value

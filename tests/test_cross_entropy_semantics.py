@@ -445,3 +445,12 @@ def test_nan_logits_count_nothing_when_every_row_is_ignored():
     value, grad = fl.cross_entropy.value_and_grad(input, [-100, -100, -100], reduction="sum")
     assert value == 0.0
     assert not grad.any()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_mean_over_no_weight_is_nan(smoothing):
+    """Also where smoothing leaves the losses something to divide by nothing."""
+    loss, gradient = fl.cross_entropy.value_and_grad(np.array([[1.0, 2, 3]]), [0], weight=[0, 1, 1],
+                                                     label_smoothing=smoothing)
+    assert np.isnan(loss)
+    assert not gradient.any()

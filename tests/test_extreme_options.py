@@ -69,3 +69,27 @@ def test_combined_output_may_not_be_an_option():
 def test_nonsense_is_named(call, error, word):
     with pytest.raises(error, match=word):
         call()
+
+
+def test_combined_infinities_are_no_warnings():
+    """NumPy would warn of inf - inf; here it is a result like any other."""
+    value, grad = fl.combine([(fl.mse_loss, 1.0), (fl.l1_loss, -1.0)]).value_and_grad([np.inf, 1.0], [0.0, 0.0])
+    assert np.isnan(value) and grad[0] == np.inf and grad[1] == 0.5
+
+
+def test_ragged_input_beside_a_variance():
+    with pytest.raises(ValueError, match="input cannot be read"):
+        fl.gaussian_nll_loss([[1.0, 2.0], [3.0]], SINGLE, SINGLE)
+
+
+def test_a_single_bfloat16_number_is_a_parameter():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    number = np.array(1.5, ml_dtypes.bfloat16)
+    assert fl.gaussian_nll_loss(SINGLE, ZEROS, number) == fl.gaussian_nll_loss(SINGLE, ZEROS, 1.5)
+    assert fl.huber_loss(SINGLE, ZEROS, delta=number) == fl.huber_loss(SINGLE, ZEROS, delta=1.5)
+
+
+@pytest.mark.parametrize("delta", [1e300, 1e-300, -1e300], ids=str)
+def test_a_number_beyond_float32_is_an_error_and_no_warning(delta):
+    with pytest.raises(ValueError, match="delta"):
+        fl.huber_loss(SINGLE, ZEROS, delta=delta)

@@ -1,6 +1,7 @@
 """Threads: the same bits for any number, from any caller, after fork, and nothing global left behind."""
 
 import concurrent.futures
+import math
 import os
 import sys
 import threading
@@ -11,6 +12,7 @@ import pytest
 from checks import assert_same_bits
 
 import fastloss as fl
+from fastloss import _threads
 
 # Large enough to be worth more than one thread; many narrow rows, wide rows, and few very wide ones.
 LARGE = [(65536, 10), (4096, 1000), (3, 100_000), (1, 300_000), (512, 20, 40)]
@@ -225,6 +227,74 @@ assert fl.get_num_threads() == before
 print("limited")
 """
     assert run_python(code, env={"FASTLOSS_NUM_THREADS": None, "OMP_NUM_THREADS": None}) == "limited"
+
+
+# A container's files: {path: text} below the root, the process's own list of groups, and the CPUs they grant.
+CGROUPS = {
+    "version 2": ({"cpu.max": "150000 100000\n"}, "0::/\n", 2),
+    "version 2, no limit": ({"cpu.max": "max 100000\n"}, "0::/\n", math.inf),
+    "version 2, less than one CPU": ({"a/cpu.max": "1000 100000\n"}, "0::/a\n", 1),
+    "version 2, exact": ({"a/cpu.max": "300000 100000\n"}, "0::/a\n", 3),
+    "version 2, the parent's is smaller": ({"a/cpu.max": "200000 100000\n", "a/b/cpu.max": "max 100000\n",
+                                            "a/b/c/cpu.max": "900000 100000\n"}, "0::/a/b/c\n", 2),
+    "version 2, a neighbour's": ({"a/cpu.max": "max 100000\n", "b/cpu.max": "100000 100000\n"}, "0::/a\n", math.inf),
+    "version 2, the path of the host": ({"cpu.max": "400000 100000\n"}, "0::/docker/0123456789\n", 4),
+    "version 1": ({"cpu/a/cpu.cfs_quota_us": "250000\n", "cpu/a/cpu.cfs_period_us": "100000\n"},
+                  "5:memory:/m\n4:cpu:/a\n1:name=systemd:/\n0::/\n", 3),
+    "version 1, no limit": ({"cpu/a/cpu.cfs_quota_us": "-1\n", "cpu/a/cpu.cfs_period_us": "100000\n"},
+                            "4:cpu:/a\n", math.inf),
+    "version 1, two controllers": ({"cpu,cpuacct/a/cpu.cfs_quota_us": "50000\n",
+                                    "cpu,cpuacct/a/cpu.cfs_period_us": "100000\n"}, "4:cpu,cpuacct:/a\n", 1),
+    "version 1, the path of the host": ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+                                        "4:cpu:/docker/0123456789\n", 2),
+    "nonsense": ({"cpu.max": "plenty\n", "cpu/cpu.cfs_quota_us": "much\n"}, "0::/\n", math.inf),
+    "no such files": ({}, "0::/\n", math.inf),
+}
+
+
+@pytest.mark.parametrize("what", CGROUPS)
+def test_cpu_quota_of_a_container(what, tmp_path):
+    files, groups, expected = CGROUPS[what]
+    for name, text in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    membership = tmp_path / "membership"
+    membership.write_text(groups)
+    assert _threads.cpu_quota(tmp_path / "cgroup", membership) == expected
+
+
+def test_cpu_quota_without_control_groups(tmp_path):
+    assert _threads.cpu_quota(tmp_path / "none", tmp_path / "neither") == math.inf
+
+
+@pytest.mark.parametrize("quota, expected", [(1, 1), (3, 3), (8, 8), (9, 8), (math.inf, 8)])
+def test_the_quota_caps_the_default_only(monkeypatch, quota, expected):
+    monkeypatch.setattr(_threads, "_process", None)
+    monkeypatch.setattr(_threads, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(_threads.engine, "parallel_limit", lambda: 8)
+    assert fl.get_num_threads() == expected
+    with fl.num_threads(10):
+        assert fl.get_num_threads() == 10
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc")
+@pytest.mark.parametrize("variables", [{}, {"OMP_NUM_THREADS": "1"}, {"FASTLOSS_NUM_THREADS": "1"}], ids=str)
+def test_no_more_threads_than_the_default(run_python, variables):
+    """Counted by the system, after calls of every kind."""
+    code = """
+import os, numpy as np
+before = len(os.listdir("/proc/self/task"))
+import fastloss as fl
+x, y = np.ones((65536, 10), np.float32), np.zeros(65536, int)
+for _ in range(10):
+    fl.cross_entropy.value_and_grad(x, y), fl.mse_loss(x, x), fl.softmax(x)
+started = len(os.listdir("/proc/self/task")) - before
+assert started == fl.get_num_threads() - 1, (started, fl.get_num_threads())
+print("as many")
+"""
+    env = {"FASTLOSS_NUM_THREADS": None, "OMP_NUM_THREADS": None, **variables}
+    assert run_python(code, env=env) == "as many"
 
 
 def test_nothing_global_is_changed_for_others(run_python):

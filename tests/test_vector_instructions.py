@@ -1,8 +1,8 @@
 """A guard, not a timed test: the compiled kernels are made of the vector instructions they should be made of.
 
-What is compiled wrongly still gives right results, several times slower: with an optimisation flag lost, with loops that
-the compiler did not vectorise, or with a call to the C library where an operation was meant to be inlined. The numbers
-below are about half of what gcc 12 gives.
+What is compiled wrongly still gives right results, several times slower: with an optimisation flag lost, with loops
+that the compiler did not vectorise, or with a call to the C library where an operation was meant to be inlined. The
+numbers below are about half of what gcc 12 gives.
 """
 
 import platform

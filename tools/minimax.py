@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 from mpmath import mp, mpf
 
-# (f - head) / factor cancels up to x^4 near zero, and the last of twenty coefficients is fitted under weights that go down
-# to 1e-100: 900 bits leave more than 100 correct ones.
+# (f - head) / factor cancels up to x^4 near zero, and the last of twenty coefficients is fitted under weights that go
+# down to 1e-100: 900 bits leave more than 100 correct ones.
 mp.prec = 900
 
 # A fixed grid makes the exchange finite and exact. Chebyshev spacing loses about (pi * degree / GRID)^2 / 8 of the

@@ -214,7 +214,8 @@ cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int r
         if not set_scale(job, reduction, divisor):
             for array in arrays:
                 array.fill(0)
-            job.grad.data = job.hess.data = NULL
+            value[0] = numpy.nan  # with label smoothing, the losses need not be 0 where the weights are
+            return 0
         if job.want_sum or job.value.data or job.grad.data:
             launch(kernels.run_rows, job, partials, threads)
         value[0] = total_loss(job, partials) / divisor
