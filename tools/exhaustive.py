@@ -164,7 +164,8 @@ Worst error, in units in the last place, over all 2^32 bit patterns of the argum
 Written by `python tools/exhaustive.py` on {date} (Python {python}, NumPy {numpy}, {machine}, fastloss {version}); a row
 is measured again when its formula changes, and has the day in its last column. The regression losses are taken as
 functions of the difference to a target of 0 (beta 0.75, delta 1.25 and 1.5, quantile and expectile 0.25, epsilon
-0.125), the margin losses of the margin to a target of 1; results below the smallest normal number may be 0. NaN, infinities and overflow come out as such everywhere, or the error would be infinite.
+0.125), the margin losses of the margin to a target of 1; results below the smallest normal number may be 0.
+NaN, infinities and overflow come out as such everywhere, or the error would be infinite.
 
 """
 

@@ -187,7 +187,7 @@ FL_INLINE vf v_log1p_nonnegative(vf s)
     return v_where_lt(s, v_set((T)INFINITY), v_join_logarithm(k, f, lost / u), s);
 }
 
-/* log(1 + e) for e from 0 to 1; NaN gives NaN. At most 1 ULP. */
+/* log(1 + e) for e from 0 to 1; NaN gives NaN. At most 1.4 ULP. */
 FL_INLINE vf v_log1p_unit(vf e)
 {
     static const T c[] = PICK(LOG1P_UNIT_F32, LOG1P_UNIT_F64);
