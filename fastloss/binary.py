@@ -9,6 +9,8 @@ from ._function import LossFunction
 from ._native import pointwise as _pointwise
 
 _BCE_WITH_LOGITS = _pointwise.Loss("binary_cross_entropy_with_logits", target=_check.UNIT, small_targets=True)
+_PLAIN_BCE_WITH_LOGITS = _pointwise.Loss("binary_cross_entropy_with_logits_plain", target=_check.UNIT,
+                                         small_targets=True)
 _BCE = _pointwise.Loss("binary_cross_entropy", input=_check.UNIT, target=_check.UNIT, small_targets=True)
 _FOCAL = _pointwise.Loss("sigmoid_focal", target=_check.UNIT, small_targets=True)
 
@@ -92,10 +94,14 @@ def binary_cross_entropy_with_logits(input, target, *, weight=None, pos_weight=N
     >>> gradient
     array([-1.19202922e-01,  2.68941421e-01, -4.24835426e-18])
     """
-    parameters = (("pos_weight", 1.0 if pos_weight is None else pos_weight, _check.FINITE_NONNEGATIVE),
-                  ("label_smoothing", label_smoothing, _check.UNIT))
-    return _pointwise.run, (_BCE_WITH_LOGITS, input, target, parameters, (1.0, 0.0), weight, reduction, sample_weight,
-                            normalizer, n_threads)
+    if pos_weight is None and type(label_smoothing) in (int, float) and label_smoothing == 0:
+        loss, parameters = _PLAIN_BCE_WITH_LOGITS, ()
+    else:
+        loss = _BCE_WITH_LOGITS
+        parameters = (("pos_weight", 1.0 if pos_weight is None else pos_weight, _check.FINITE_NONNEGATIVE),
+                      ("label_smoothing", label_smoothing, _check.UNIT))
+    return _pointwise.run, (loss, input, target, parameters, (1.0, 0.0), weight, reduction, sample_weight, normalizer,
+                            n_threads)
 
 
 @LossFunction
@@ -161,7 +167,7 @@ def _balance(alpha):
 @LossFunction
 def sigmoid_focal_loss(input, target, *, alpha=0.25, gamma=2.0, reduction="mean", sample_weight=None, normalizer=None,
                        n_threads=None):
-    r"""Focal loss of logits: binary cross-entropy in which easy examples count less.
+    r"""Focal loss of logits, a binary cross-entropy in which easy examples count less.
 
     .. math::
 

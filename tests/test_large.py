@@ -116,28 +116,16 @@ def test_many_classes(shape):
         fl.cross_entropy(repeated(0, *shape), np.arange(label + 2 - shape[0], label + 2))
 
 
-def one_large_logit():
-    """Logits, the label of the only one that is not 0, and the sum of the others' exponentials relative to its own."""
-    label = MANY - 2
+def test_a_label_beyond_2_to_the_31():
+    """Its logit is the only one that is not 0, so a label cut to 32 bits would give another loss (24) and gradient."""
+    label, rest = MANY - 2, (MANY - 1) * math.exp(-24)
     input = np.zeros((1, MANY), half)
     input[0, label] = 24
-    return input, label, (MANY - 1) * math.exp(-24)
-
-
-def test_a_label_beyond_2_to_the_31():
-    """A label cut to 32 bits would give another loss (24) and gradient."""
-    input, label, rest = one_large_logit()
     out = np.empty_like(input)
     loss, grad = fl.cross_entropy.value_and_grad(input, np.array([label]), out=out)
     assert grad is out
-    assert loss == pytest.approx(math.log1p(rest), rel=0.02)
-    assert grad[0, label] == pytest.approx(-rest / (1 + rest), rel=0.02)
+    assert loss == pytest.approx(math.log1p(rest), rel=1e-6)
+    assert grad[0, label] == pytest.approx(-rest / (1 + rest), rel=1e-3)
     assert np.count_nonzero(grad) == 1  # the others are 3e-11, less than float16 has
     p = fl.softmax(input, out=input)
     assert p[0, label] == pytest.approx(1 / (1 + rest), rel=1e-3) and np.count_nonzero(p) == 1
-
-
-@pytest.mark.xfail(reason="the lanes' float32 sums drift in rows of more than 2^22 classes: 16 ULP at 2^24")
-def test_the_sum_over_very_many_classes():
-    input, label, rest = one_large_logit()
-    assert fl.cross_entropy(input, np.array([label])) == pytest.approx(math.log1p(rest), rel=1e-6)

@@ -235,7 +235,7 @@ static const struct {
 #define INPUT 1
 #define TARGET 2
 #define PARAMETER 3
-#define FL_LOSS(name, n_parameters, with_respect_to) {#name, n_parameters, with_respect_to},
+#define FL_LOSS(name, n_parameters, with_respect_to, cost) {#name, n_parameters, with_respect_to},
 #include "losses.def"
 #undef FL_LOSS
 };

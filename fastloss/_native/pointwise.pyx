@@ -16,18 +16,18 @@ cnp.import_array()
 cdef extern from *:
     """
     static const char *const fl_loss_names[] = {
-    #define FL_LOSS(name, n_parameters, with_respect_to) #name,
+    #define FL_LOSS(name, n_parameters, with_respect_to, cost) #name,
     #include "kernels/losses.def"
     #undef FL_LOSS
     };
     enum { FL_DERIVATIVES_INPUT = 1, FL_DERIVATIVES_TARGET, FL_DERIVATIVES_PARAMETER };
     static const int fl_loss_derivatives[] = {
-    #define FL_LOSS(name, n_parameters, with_respect_to) FL_DERIVATIVES_##with_respect_to,
+    #define FL_LOSS(name, n_parameters, with_respect_to, cost) FL_DERIVATIVES_##with_respect_to,
     #include "kernels/losses.def"
     #undef FL_LOSS
     };
     static const int fl_loss_parameters[] = {
-    #define FL_LOSS(name, n_parameters, with_respect_to) n_parameters,
+    #define FL_LOSS(name, n_parameters, with_respect_to, cost) n_parameters,
     #include "kernels/losses.def"
     #undef FL_LOSS
     };

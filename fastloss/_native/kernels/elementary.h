@@ -59,19 +59,33 @@ FL_INLINE vf v_one_plus_times(vf s, vf power)
 #endif
 }
 
-/* exp(d + tail), 0 below the smallest normal number. d <= 0.1 or so, |tail| tiny; -inf gives 0, NaN gives NaN.
- * At most 1.1 ULP. A multiplication by 2^n, not an addition to the exponent: the latter turns some NaNs into numbers. */
-FL_INLINE vf v_exp_nonpositive(vf d, vf tail)
+/* exp(d) from its reduced argument r = d - n log 2, `biased` being n + EXPONENT_MAGIC; 0 below the smallest normal number.
+ * A multiplication by 2^n, not an addition to the exponent: the latter turns some NaNs into numbers. */
+FL_INLINE vf v_exp_of_reduced(vf d, vf biased, vf r)
 {
     static const T q[] = PICK(EXP_Q_F32, EXP_Q_F64);
     const T smallest = PICK(-0x1.5d58ap+6f, -0x1.6232bdd7abcd2p+9); /* log of the smallest normal, rounded up */
-    vf biased = v_fma(d, v_set(PICK(LOG2E_F32, LOG2E_F64)), v_set(EXPONENT_MAGIC));
-    vf n = biased - v_set(EXPONENT_MAGIC);
-    vf r = v_fma(n, v_set(-PICK(LN2_HI_F32, LN2_HI_F64)), d);
-    r = r + v_fma(n, v_set(-PICK(LN2_LO_F32, LN2_LO_F64)), tail);
     vf r2 = r * r, rest = v_fma(r2, v_polynomial_blocks(q, PICK(EXP_Q_F32_DEGREE, EXP_Q_F64_DEGREE), r, r2), r);
     vf power = v_from_bits(v_bits(biased) << MANTISSA_BITS);
     return v_where_lt(d, v_set(smallest), v_set(0), v_one_plus_times(rest, power));
+}
+
+/* exp(d), 0 below the smallest normal number. d <= 0.1 or so; -inf gives 0, NaN gives NaN. At most 1.1 ULP. */
+FL_INLINE vf v_exp_nonpositive(vf d)
+{
+    vf biased = v_fma(d, v_set(PICK(LOG2E_F32, LOG2E_F64)), v_set(EXPONENT_MAGIC));
+    vf n = biased - v_set(EXPONENT_MAGIC);
+    vf r = v_fma(n, v_set(-PICK(LN2_HI_F32, LN2_HI_F64)), d);
+    return v_exp_of_reduced(d, biased, v_fma(n, v_set(-PICK(LN2_LO_F32, LN2_LO_F64)), r));
+}
+
+/* exp(d + tail), |tail| tiny; the rest as before. */
+FL_INLINE vf v_exp_nonpositive_and(vf d, vf tail)
+{
+    vf biased = v_fma(d, v_set(PICK(LOG2E_F32, LOG2E_F64)), v_set(EXPONENT_MAGIC));
+    vf n = biased - v_set(EXPONENT_MAGIC);
+    vf r = v_fma(n, v_set(-PICK(LN2_HI_F32, LN2_HI_F64)), d);
+    return v_exp_of_reduced(d, biased, r + v_fma(n, v_set(-PICK(LN2_LO_F32, LN2_LO_F64)), tail));
 }
 
 /* 1, -1, or 0 for 0; NaN stays NaN. */
@@ -106,7 +120,7 @@ FL_INLINE vf v_exp_below(vf x, maximum_split m)
 {
     vf d = x - m.grid;
     vf error = x - (d + m.grid);
-    return v_exp_nonpositive(d, error - m.rest);
+    return v_exp_nonpositive_and(d, error - m.rest);
 }
 
 /* exp(x + tail) for any x and tiny tail: inf from the largest number on, 0 below the smallest normal one. At most 1.1 ULP.

@@ -45,7 +45,7 @@ FL_INLINE vf v_power_below(vf q, vf q_low, vf gamma, vf gamma_low)
 
     vf product = gamma * log;
     vf product_low = v_product_error(gamma, log, product) + (gamma * low + gamma_low * log);
-    vf power = v_exp_nonpositive(product, product_low);
+    vf power = v_exp_nonpositive_and(product, product_low);
     return v_where_eq(q, v_set(0), v_set(0), power);
 }
 

@@ -64,7 +64,7 @@ FL_INLINE terms log_cosh_terms(vf x, vf y, const vf *p)
     /* e = exp(-2 |d|), with the rounding error of d, which the second derivative would show. Far out it is e^8 times
      * that, because 4 e is still a normal number when e no longer is; there the value does not see it anyway. */
     vf shift = v_where_lt(v_set(far), a, v_set(8), v_set(0));
-    vf e = v_exp_nonpositive(shift - (a + a), v_where_lt(d, v_set(0), error + error, v_set(-2) * error));
+    vf e = v_exp_nonpositive_and(shift - (a + a), v_where_lt(d, v_set(0), error + error, v_set(-2) * error));
     vf series = v_polynomial(c, PICK(LOGCOSH_C_F32_DEGREE, LOGCOSH_C_F64_DEGREE), square);
     vf small = v_fma(square * square, series, v_set((T)0.5) * square);
     /* |d| - log 2 + log(1 + e): the difference is exact where it cancels */

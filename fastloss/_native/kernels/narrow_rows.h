@@ -62,7 +62,7 @@ FL_INLINE void narrow_base(narrow_state *s, vf x, vf base)
 
 /* What a tile's sums are before they are brought together: one entry a row. */
 typedef struct {
-    T exp_sum[GROUP], exp_error[GROUP], ties[GROUP], top[GROUP];
+    FL_ALIGNED T exp_sum[GROUP], exp_error[GROUP], ties[GROUP], top[GROUP];
     T base_sum[GROUP], base_error[GROUP], base_top[GROUP], distance_sum[GROUP], distance_error[GROUP];
 } tile_sums;
 
@@ -168,7 +168,7 @@ static void tile_statistics(const fl_rows_job *job, fl_size row, T *x, const T *
 /* A number a row, as the loops over classes want it. */
 typedef struct {
     double ratio[GROUP];  /* scale total / (1 + others) */
-    T exp_factor[GROUP];  /* the same: gradient = exp_factor e - base_factor base */
+    FL_ALIGNED T exp_factor[GROUP];  /* the same: gradient = exp_factor e - base_factor base */
     T base_factor[GROUP];
     T inverse_sum[GROUP]; /* p = inverse_sum e */
     T hess_factor[GROUP]; /* Hessian = hess_factor p (1 - p) */
@@ -263,7 +263,7 @@ static void tile_derivatives(const fl_rows_job *job, fl_size row, int n, const r
 {
     const fl_size n_classes = job->n_classes;
     const int focal = job->op == FL_SOFTMAX_FOCAL, from_label = job->op == FL_CROSS_ENTROPY && !base;
-    T slope[GROUP], hess_tile[TILE], *hess = job->hess.data ? hess_tile : NULL;
+    FL_ALIGNED T slope[GROUP], hess_tile[TILE], *hess = job->hess.data ? hess_tile : NULL;
     T *plain_hess = focal ? NULL : hess;
     row_factors factors;
     load_factors(job, g, &factors);
@@ -290,7 +290,7 @@ static void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *
     const fl_size n_classes = job->n_classes;
     const int logs_only = job->op == FL_LOG_SOFTMAX || job->op == FL_LOGSUMEXP;
     const int keep = job->grad.data && !logs_only;
-    T x[TILE], base_tile[TILE];
+    FL_ALIGNED T x[TILE], base_tile[TILE];
     T *base = has_base(job) ? base_tile : NULL;
     load_tile(&job->input, row, n, n_classes, g, x);
     if (base)

@@ -8,10 +8,9 @@
 #include "formulas_margin.h"
 #include "formulas_regression.h"
 #include "formulas_transforms.h"
-#include "views.h"
+#include "pointwise_checks.h"
+#include "stream.h"
 
-typedef void map_kernel(const T *x, const T *y, const T *const *p, fl_size n, double scale, T *value, T *grad, T *hess,
-                        lane_totals *sums);
 typedef terms formula(vf x, vf y, const vf *p);
 
 /* A double in two numbers of type T: rounding it to float would be seen in every derivative. `low` has the sign of `high`
@@ -19,6 +18,14 @@ typedef terms formula(vf x, vf y, const vf *p);
 typedef struct {
     vf high, low;
 } split_scale;
+
+/* Where derivatives go past the caches. */
+typedef struct {
+    line_stream grad, hess;
+} result_streams;
+
+typedef void map_kernel(const T *x, const T *y, const T *const *p, fl_size n, const split_scale *scale, T *value,
+                        T *grad, T *hess, lane_sums *sums, result_streams *streams);
 
 static split_scale split_of(double scale)
 {
@@ -44,12 +51,17 @@ FL_INLINE vf v_scaled(vf x, split_scale scale)
  * would be idle. (Smaller vectors would need the formula once for each part of the unit: a wheel half as large again.) */
 enum { MAP_ADDS = UNIT == 1 };
 
-/* n is a multiple of LANES; grad may be x. Every argument up to wrt is a constant where this is inlined. */
-FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, const T *x, const T *y, const T *const *p,
-                         fl_size n, double scale, T *value, T *grad, T *hess, lane_totals *sums)
+/* n is a multiple of LANES; grad may be x. Every argument up to `cost` is a constant where this is inlined. */
+FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int cost, const T *x, const T *y,
+                         const T *const *p, fl_size n, const split_scale *scale, T *value, T *grad, T *hess,
+                         lane_sums *sums, result_streams *streams)
 {
-    const split_scale factor = split_of(scale);
-    vector_totals totals = v_load_totals(sums);
+    const split_scale factor = *scale;
+    lane_sums local = *sums;
+    result_streams local_streams;
+    int streaming = cost == FL_LIGHT && streams;
+    if (streaming)
+        local_streams = *streams;
     for (fl_size i = 0; i < n; i += WIDTH) {
         vf parameters[FL_MAX_PARAMETERS];
         for (int k = 0; k < n_parameters; k++)
@@ -58,52 +70,64 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, const 
         if (want & FL_VALUE) {
             v_store(value + i, t.value);
             if (MAP_ADDS)
-                v_add_to_totals(&totals, t.value);
+                v_two_sum(&local.sum[0], &local.error[0], t.value);
         }
-        if (want & FL_GRAD)
-            v_store(grad + i, v_scaled(t.grad[wrt], factor));
-        if (want & FL_HESS)
-            v_store(hess + i, v_scaled(t.hess[wrt], factor));
+        FL_KEEP_ONE_LOOP(streaming);
+        if (want & FL_GRAD) {
+            if (cost == FL_LIGHT && streaming)
+                stream_vector(&local_streams.grad, v_scaled(t.grad[wrt], factor));
+            else
+                v_store(grad + i, v_scaled(t.grad[wrt], factor));
+        }
+        if (want & FL_HESS) {
+            if (cost == FL_LIGHT && streaming)
+                stream_vector(&local_streams.hess, v_scaled(t.hess[wrt], factor));
+            else
+                v_store(hess + i, v_scaled(t.hess[wrt], factor));
+        }
     }
+    if (cost == FL_LIGHT && streaming)
+        *streams = local_streams;
     if (MAP_ADDS)
-        v_store_totals(sums, totals);
+        *sums = local;
 }
 
-#define DEFINE_MAP(name, n_parameters, suffix, want, wrt)                                                          \
-    static void name##suffix(const T *x, const T *y, const T *const *p, fl_size n, double scale, T *value, T *grad, \
-                             T *hess, lane_totals *sums)                                                           \
-    {                                                                                                              \
-        map_terms(name##_terms, n_parameters, want, wrt, x, y, p, n, scale, value, grad, hess, sums);              \
+#define DEFINE_MAP(name, n_parameters, cost, suffix, want, wrt)                                                     \
+    static void name##suffix(const T *x, const T *y, const T *const *p, fl_size n, const split_scale *scale,        \
+                             T *value, T *grad, T *hess, lane_sums *sums, result_streams *streams)                   \
+    {                                                                                                               \
+        map_terms(name##_terms, n_parameters, want, wrt, cost, x, y, p, n, scale, value, grad, hess, sums, streams);\
     }
-#define DEFINE_INPUT(name, n_parameters)                                                  \
-    DEFINE_MAP(name, n_parameters, _value, FL_VALUE, FL_WRT_INPUT)                        \
-    DEFINE_MAP(name, n_parameters, _grad, FL_GRAD, FL_WRT_INPUT)                          \
-    DEFINE_MAP(name, n_parameters, _both, FL_VALUE | FL_GRAD, FL_WRT_INPUT)               \
-    DEFINE_MAP(name, n_parameters, _hess, FL_GRAD | FL_HESS, FL_WRT_INPUT)
-#define DEFINE_TARGET(name, n_parameters)                                                 \
-    DEFINE_INPUT(name, n_parameters)                                                      \
-    DEFINE_MAP(name, n_parameters, _target_grad, FL_GRAD, FL_WRT_TARGET)                  \
-    DEFINE_MAP(name, n_parameters, _target_both, FL_VALUE | FL_GRAD, FL_WRT_TARGET)       \
-    DEFINE_MAP(name, n_parameters, _target_hess, FL_GRAD | FL_HESS, FL_WRT_TARGET)
-#define DEFINE_PARAMETER(name, n_parameters)                                              \
-    DEFINE_TARGET(name, n_parameters)                                                     \
-    DEFINE_MAP(name, n_parameters, _parameter_grad, FL_GRAD, FL_WRT_PARAMETER)            \
-    DEFINE_MAP(name, n_parameters, _parameter_both, FL_VALUE | FL_GRAD, FL_WRT_PARAMETER) \
-    DEFINE_MAP(name, n_parameters, _parameter_hess, FL_GRAD | FL_HESS, FL_WRT_PARAMETER)
+#define DEFINE_INPUT(name, n_parameters, cost)                                                  \
+    DEFINE_MAP(name, n_parameters, cost, _value, FL_VALUE, FL_WRT_INPUT)                        \
+    DEFINE_MAP(name, n_parameters, cost, _grad, FL_GRAD, FL_WRT_INPUT)                          \
+    DEFINE_MAP(name, n_parameters, cost, _both, FL_VALUE | FL_GRAD, FL_WRT_INPUT)               \
+    DEFINE_MAP(name, n_parameters, cost, _hess, FL_GRAD | FL_HESS, FL_WRT_INPUT)
+#define DEFINE_TARGET(name, n_parameters, cost)                                                 \
+    DEFINE_INPUT(name, n_parameters, cost)                                                      \
+    DEFINE_MAP(name, n_parameters, cost, _target_grad, FL_GRAD, FL_WRT_TARGET)                  \
+    DEFINE_MAP(name, n_parameters, cost, _target_both, FL_VALUE | FL_GRAD, FL_WRT_TARGET)       \
+    DEFINE_MAP(name, n_parameters, cost, _target_hess, FL_GRAD | FL_HESS, FL_WRT_TARGET)
+#define DEFINE_PARAMETER(name, n_parameters, cost)                                              \
+    DEFINE_TARGET(name, n_parameters, cost)                                                     \
+    DEFINE_MAP(name, n_parameters, cost, _parameter_grad, FL_GRAD, FL_WRT_PARAMETER)            \
+    DEFINE_MAP(name, n_parameters, cost, _parameter_both, FL_VALUE | FL_GRAD, FL_WRT_PARAMETER) \
+    DEFINE_MAP(name, n_parameters, cost, _parameter_hess, FL_GRAD | FL_HESS, FL_WRT_PARAMETER)
 
-#define FL_LOSS(name, n_parameters, with_respect_to) DEFINE_##with_respect_to(name, n_parameters)
+#define FL_LOSS(name, n_parameters, with_respect_to, cost) DEFINE_##with_respect_to(name, n_parameters, FL_##cost)
 #include "losses.def"
 #undef FL_LOSS
 
 /* The loops of one loss: for the value alone; and for each wrt the gradient, value and gradient, gradient and Hessian. */
 typedef struct {
+    int cost;
     map_kernel *value, *derivatives[3][3];
 } loss_maps;
 
 #define ROW_INPUT(name) {name##_grad, name##_both, name##_hess}
 #define ROW_TARGET(name) ROW_INPUT(name), {name##_target_grad, name##_target_both, name##_target_hess}
 #define ROW_PARAMETER(name) ROW_TARGET(name), {name##_parameter_grad, name##_parameter_both, name##_parameter_hess}
-#define FL_LOSS(name, n_parameters, with_respect_to) {name##_value, {ROW_##with_respect_to(name)}},
+#define FL_LOSS(name, n_parameters, with_respect_to, cost) {FL_##cost, name##_value, {ROW_##with_respect_to(name)}},
 static const loss_maps LOSS_MAPS[] = {
 #include "losses.def"
 };
@@ -126,9 +150,9 @@ static map_kernel *map_of(const fl_pointwise_job *job)
 
 /* One operand of a block: its memory, or scratch that its chunks are read into. */
 typedef struct {
+    FL_ALIGNED T scratch[CHUNK];
     const fl_view *view;
     T *direct;
-    T scratch[CHUNK];
 } operand;
 
 static void open_operand(operand *o, const fl_view *view)
@@ -164,216 +188,162 @@ static void store_chunk(operand *o, fl_size start, fl_size n)
         view_write(o->view, start, n, o->scratch);
 }
 
-/* Each lane's sum is a local copy: in memory it would wait for itself at every step. */
-#define DEFINE_ADD(name, number)                                          \
-    static void name(lane_totals *totals, const number *terms, fl_size n) \
-    {                                                                     \
-        lane_totals local = *totals;                                      \
-        fl_size i = 0;                                                    \
-        for (; i + LANES <= n; i += LANES)                                \
-            for (int l = 0; l < LANES; l++)                               \
-                add_to_lane(&local, l, (double)terms[i + l]);             \
-        for (int l = 0; i < n; i++, l++)                                  \
-            add_to_lane(&local, l, (double)terms[i]);                     \
-        *totals = local;                                                  \
-    }
-DEFINE_ADD(add_chunk, double)
-DEFINE_ADD(add_values, T)
-
-/* weight times sample_weight of a chunk, in double: float32 could neither hold nor multiply all of them. NULL if there is
- * neither. */
-static const double *load_weights(const fl_view *weight, const fl_view *sample_weight, fl_size start, fl_size n,
-                                  double *product)
+/* As the map does it where MAP_ADDS. */
+static void add_values(lane_sums *sums, const T *value, fl_size n)
 {
-    double factors[CHUNK];
-    if (!weight->data && !sample_weight->data)
-        return NULL;
-    view_read_numbers(weight->data ? weight : sample_weight, start, n, product);
-    if (weight->data && sample_weight->data) {
-        view_read_numbers(sample_weight, start, n, factors);
-        for (fl_size i = 0; i < n; i++)
-            product[i] *= factors[i];
-    }
-    return product;
+    lane_sums local = *sums;
+    fl_size i = 0;
+    for (; i + LANES <= n; i += LANES)
+        FL_UNROLL
+        for (int k = 0; k < UNIT; k++)
+            v_two_sum(&local.sum[k], &local.error[k], v_load(value + i + k * WIDTH));
+    for (int k = 0; i < n; k++, i += WIDTH)
+        v_two_sum(&local.sum[k], &local.error[k],
+                  n - i < WIDTH ? v_load_part(value + i, n - i, v_set(0)) : v_load(value + i));
+    *sums = local;
 }
 
-/* Derivatives times scale, weight and upstream gradient (either may be NULL), rounded once. An element of weight 0 counts
- * 0 even if it is NaN. */
-static void weigh_derivatives(T *x, const double *weight, const double *upstream, fl_size n, double scale)
+static int is_finite(const lane_sums *sums)
 {
-    double factor[CHUNK];
+    T lanes[WIDTH];
+    vf rest = v_set(0);
+    fl_bits special = 0;
+    for (int k = 0; k < UNIT; k++)
+        rest = rest + (sums->sum[k] - sums->sum[k]);
+    v_store(lanes, rest);
+    for (int l = 0; l < WIDTH; l++)
+        special |= lanes[l] != 0;
+    return !special;
+}
+
+/* Float32 sums end where their numbers do, which those of the chunk need not: then they are added up in double. */
+static void finish_sums_of_chunk(lane_sums *sums, const lane_sums *before, int added, const T *value, fl_size n,
+                                 fl_sum *loss)
+{
+    if (!added) {
+        *sums = *before;
+        add_values(sums, value, n);
+    }
+    if (is_finite(sums))
+        return;
+    *sums = *before;
     for (fl_size i = 0; i < n; i++)
-        factor[i] = weight ? scale * weight[i] : scale;
-    if (upstream)
-        for (fl_size i = 0; i < n; i++)
-            factor[i] *= upstream[i];
-    for (fl_size i = 0; i < n; i++)
-        x[i] = weight && weight[i] == 0 ? 0 : (T)((double)x[i] * factor[i]);
+        fl_add(loss, (double)value[i]);
 }
 
-/* The losses of a chunk, weighted: added up, and left in `value` rounded. */
-static void weigh_values(T *value, const double *weight, fl_size n, lane_totals *sums)
+/* Whether to write past the caches: results that will have left them when they are next needed, but not over an operand,
+ * whose lines are there already. Where a loop computes while its stores wait, that costs more than it gives (a tenth of
+ * binary_cross_entropy_with_logits). */
+enum { STREAM_BYTES = 1 << 24 };
+
+static int may_stream(const fl_pointwise_job *job, const operand *input, const operand *target)
 {
-    double terms[CHUNK];
-    for (fl_size i = 0; i < n; i++) {
-        terms[i] = weight[i] == 0 ? 0 : (double)value[i] * weight[i];
-        value[i] = (T)terms[i];
+    const char *grad = job->grad.data;
+    return CAN_STREAM && LOSS_MAPS[job->loss].cost == FL_LIGHT && grad &&
+           job->size >= STREAM_BYTES / (fl_size)sizeof(T) && grad != (const char *)input->direct &&
+           grad != (const char *)target->direct;
+}
+
+/* A block on its way through the loop. */
+typedef struct {
+    operand input, target, parameters[FL_MAX_PARAMETERS], value, grad, hess;
+    const fl_pointwise_job *job;
+    map_kernel *map;
+    int maps_target, weighs;
+    result_streams streams_here, *streams; /* NULL: ordinary stores */
+    split_scale scale;    /* of the derivatives, if nothing else weighs them */
+    lane_sums sums;       /* of the values, if they have no weights, */
+    lane_totals weighted; /* if they have, */
+    fl_sum loss;          /* and of chunks that float32 cannot add up */
+} block_pass;
+
+static void open_pass(block_pass *b, const fl_pointwise_job *job)
+{
+    b->job = job;
+    b->map = map_of(job);
+    open_operand(&b->input, &job->input);
+    open_operand(&b->target, job->target.data ? &job->target : &job->input);
+    open_operand(&b->value, &job->value);
+    open_operand(&b->grad, &job->grad);
+    open_operand(&b->hess, &job->hess);
+    for (int k = 0; k < job->n_parameters; k++)
+        open_operand(&b->parameters[k], &job->parameters[k]);
+    b->maps_target = job->target_scale != 1 || job->target_shift != 0;
+    b->weighs = job->weight.data || job->sample_weight.data || job->grad_output.data;
+    b->streams = NULL;
+    if (!b->weighs && may_stream(job, &b->input, &b->target) && b->grad.direct && (!job->hess.data || b->hess.direct))
+        b->streams = &b->streams_here;
+    b->scale = split_of(b->weighs ? 1 : job->scale);
+    b->sums = NO_SUMS;
+    b->weighted = (lane_totals){{0}, {0}};
+    b->loss = (fl_sum){0, 0};
+}
+
+static const T *target_of_chunk(block_pass *b, fl_size start, fl_size n, fl_size whole)
+{
+    const T *y = load_chunk(&b->target, start, n);
+    if (!b->maps_target)
+        return y;
+    for (fl_size i = 0; i < whole; i++)
+        b->target.scratch[i] = y[i] * (T)b->job->target_scale + (T)b->job->target_shift;
+    return b->target.scratch;
+}
+
+static void run_chunk(block_pass *b, fl_size start, fl_size n)
+{
+    const fl_pointwise_job *job = b->job;
+    const fl_size whole = (n + LANES - 1) / LANES * LANES;
+    const T *x = load_chunk(&b->input, start, n), *p[FL_MAX_PARAMETERS];
+    const T *y = job->target.data ? target_of_chunk(b, start, n, whole) : x;
+    const lane_sums before = b->sums;
+    double product[CHUNK], upstream[CHUNK];
+    for (int k = 0; k < job->n_parameters; k++)
+        p[k] = load_chunk(&b->parameters[k], start, n);
+    const double *w = load_weights(&job->weight, &job->sample_weight, start, n, product), *u = NULL;
+    if (job->grad_output.data) {
+        view_read_numbers(&job->grad_output, start, n, upstream);
+        u = upstream;
     }
-    add_chunk(sums, terms, n);
-}
-
-static void pointwise_bounds(const fl_pointwise_job *job, fl_size block, fl_size *first, fl_size *last)
-{
-    *first = block * job->block_size;
-    *last = job->size - *first < job->block_size ? job->size : *first + job->block_size;
+    T *v = result_chunk(&b->value, start, n), *g = result_chunk(&b->grad, start, n), *h = result_chunk(&b->hess, start, n);
+    b->map(x, y, p, whole, &b->scale, v, g, h, &b->sums, n == whole ? b->streams : NULL);
+    if (b->weighs && job->want & FL_GRAD)
+        weigh_derivatives(g, w, u, n, job->scale);
+    if (b->weighs && job->want & FL_HESS)
+        weigh_derivatives(h, w, u, n, job->scale);
+    if (w && job->want & FL_VALUE) {
+        weigh_values(v, w, n, &b->weighted);
+        b->sums = before;
+    } else if (job->want & FL_VALUE)
+        finish_sums_of_chunk(&b->sums, &before, MAP_ADDS && n == whole, v, n, &b->loss);
+    if (job->value.data)
+        store_chunk(&b->value, start, n);
+    if (job->want & FL_GRAD)
+        store_chunk(&b->grad, start, n);
+    if (job->want & FL_HESS)
+        store_chunk(&b->hess, start, n);
 }
 
 static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwise_partial *partial)
 {
     fl_size first, last;
+    block_pass b;
     pointwise_bounds(job, block, &first, &last);
-    map_kernel *map = map_of(job);
-    operand input, target, parameters[FL_MAX_PARAMETERS], value, grad, hess;
-    const T *p[FL_MAX_PARAMETERS];
-    double product[CHUNK], upstream[CHUNK];
-    lane_totals sums = {{0}, {0}}, unused = {{0}, {0}};
-    open_operand(&input, &job->input);
-    open_operand(&target, job->target.data ? &job->target : &job->input);
-    open_operand(&value, &job->value);
-    open_operand(&grad, &job->grad);
-    open_operand(&hess, &job->hess);
-    for (int k = 0; k < job->n_parameters; k++)
-        open_operand(&parameters[k], &job->parameters[k]);
-    const int mapped = job->target_scale != 1 || job->target_shift != 0;
-    for (fl_size start = first; start < last; start += CHUNK) {
-        fl_size n = last - start < CHUNK ? last - start : CHUNK, whole = (n + LANES - 1) / LANES * LANES;
-        const T *x = load_chunk(&input, start, n), *y = x;
-        if (job->target.data)
-            y = load_chunk(&target, start, n);
-        if (mapped) {
-            for (fl_size i = 0; i < whole; i++)
-                target.scratch[i] = y[i] * (T)job->target_scale + (T)job->target_shift;
-            y = target.scratch;
-        }
-        for (int k = 0; k < job->n_parameters; k++)
-            p[k] = load_chunk(&parameters[k], start, n);
-        const double *w = load_weights(&job->weight, &job->sample_weight, start, n, product), *u = NULL;
-        if (job->grad_output.data) {
-            view_read_numbers(&job->grad_output, start, n, upstream);
-            u = upstream;
-        }
-        T *v = result_chunk(&value, start, n), *g = result_chunk(&grad, start, n), *h = result_chunk(&hess, start, n);
-        const int plain = MAP_ADDS && !w && n == whole;
-        map(x, y, p, whole, w || u ? 1 : job->scale, v, g, h, plain ? &sums : &unused);
-        if ((w || u) && job->want & FL_GRAD)
-            weigh_derivatives(g, w, u, n, job->scale);
-        if ((w || u) && job->want & FL_HESS)
-            weigh_derivatives(h, w, u, n, job->scale);
-        if (w && job->want & FL_VALUE)
-            weigh_values(v, w, n, &sums);
-        else if (!plain && job->want & FL_VALUE)
-            add_values(&sums, v, n);
-        if (job->value.data)
-            store_chunk(&value, start, n);
-        if (job->want & FL_GRAD)
-            store_chunk(&grad, start, n);
-        if (job->want & FL_HESS)
-            store_chunk(&hess, start, n);
+    open_pass(&b, job);
+    if (b.streams) {
+        b.streams->grad = open_stream(b.grad.direct + first);
+        b.streams->hess = open_stream(b.hess.direct ? b.hess.direct + first : b.grad.direct);
     }
-    add_lanes(&partial->loss, &sums);
-}
-
-/* Bitwise on purpose: without branches the count below becomes a handful of vector instructions an element. */
-FL_INLINE int check_passes(const fl_check *check, double x)
-{
-    const double low = check->low, high = check->high;
-    int inside = (x >= low) & (x <= high) & (!(check->open & 1) | (x != low)) & (!(check->open & 2) | (x != high));
-    int one_of_two = (x == low) | (x == high);
-    return (check->pair ? one_of_two : inside) | (check->allows_nan & (x != x));
-}
-
-/* The first element of a chunk that fails, or -1. */
-static fl_size first_failure(const fl_check *check, const double *x, const double *sample_weight, fl_size n)
-{
-    const fl_check c = *check;
-    fl_size failures = 0;
-    for (fl_size i = 0; i < n; i++)
-        failures += !check_passes(&c, x[i]);
-    for (fl_size i = 0; failures && i < n; i++)
-        if (!check_passes(&c, x[i]) && (c.always || !sample_weight || sample_weight[i] != 0))
-            return i;
-    return -1;
-}
-
-/* A check as numbers of type T see it: between two of them, themselves included. */
-typedef struct {
-    const T *direct; /* the memory to be checked, or NULL where it has to be read */
-    T low, high;
-    int pair, allows_nan;
-} direct_check;
-
-static direct_check open_check(const fl_check *check)
-{
-    direct_check c = {NULL, (T)check->low, (T)check->high, check->pair, check->allows_nan};
-    if (check->view.ndim == 1)
-        c.direct = view_direct(&check->view);
-    if ((double)c.low < check->low || (check->open & 1 && (double)c.low == check->low))
-        c.low = PICK(nextafterf, nextafter)(c.low, (T)INFINITY);
-    if ((double)c.high > check->high || (check->open & 2 && (double)c.high == check->high))
-        c.high = PICK(nextafterf, nextafter)(c.high, (T)-INFINITY);
-    return c;
-}
-
-/* Whether all of a chunk pass, at a few operations a vector: nearly all chunks do. */
-static int all_pass(const direct_check *check, fl_size start, fl_size n)
-{
-    const T *x = check->direct + start;
-    const T low = check->low, high = check->high;
-    fl_bits failures = 0;
-    if (check->pair)
-        for (fl_size i = 0; i < n; i++)
-            failures |= !((x[i] == low) | (x[i] == high));
-    else if (check->allows_nan)
-        for (fl_size i = 0; i < n; i++)
-            failures |= (x[i] < low) | (x[i] > high);
-    else
-        for (fl_size i = 0; i < n; i++)
-            failures |= !((x[i] >= low) & (x[i] <= high));
-    return !failures;
-}
-
-static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwise_partial *partial)
-{
-    static const fl_view none;
-    const fl_view *weight = job->weight_counts ? &job->weight : &none;
-    fl_size first, last;
-    double checked[CHUNK], sample_weight[CHUNK], product[CHUNK];
-    lane_totals sums = {{0}, {0}};
-    direct_check direct[FL_MAX_CHECKS];
-    pointwise_bounds(job, block, &first, &last);
-    *partial = (fl_pointwise_partial){.loss = {0, 0}};
-    for (int k = 0; k < job->n_checks; k++) {
-        partial->bad[k] = -1;
-        direct[k] = open_check(&job->checks[k]);
+    for (fl_size start = first; start < last; start += CHUNK)
+        run_chunk(&b, start, last - start < CHUNK ? last - start : CHUNK);
+    if (b.streams) {
+        close_stream(&b.streams->grad);
+        close_stream(&b.streams->hess);
     }
-    for (fl_size start = first; start < last; start += CHUNK) {
-        fl_size n = last - start < CHUNK ? last - start : CHUNK;
-        const double *s = job->sample_weight.data ? sample_weight : NULL;
-        if (s)
-            view_read_numbers(&job->sample_weight, start, n, sample_weight);
-        for (int k = 0; k < job->n_checks; k++)
-            if (partial->bad[k] < 0 && !(direct[k].direct && all_pass(&direct[k], start, n))) {
-                view_read_numbers(&job->checks[k].view, start, n, checked);
-                fl_size i = first_failure(&job->checks[k], checked, s, n);
-                partial->bad[k] = i < 0 ? -1 : start + i;
-            }
-        const double *w = load_weights(weight, &job->sample_weight, start, n, product);
-        if (w)
-            add_chunk(&sums, w, n);
-        else
-            partial->weight.hi += (double)n;
-    }
-    add_lanes(&partial->weight, &sums);
+    const fl_sum total = sum_lanes(b.sums.sum, b.sums.error);
+    fl_add(&b.loss, total.hi);
+    b.loss.lo += total.lo;
+    add_lanes(&b.loss, &b.weighted);
+    partial->loss = b.loss;
 }
 
 #endif

@@ -23,10 +23,7 @@ enum {
 };
 
 typedef struct {
-    int lanes; /* that hold its rows: whole vectors, less than GROUP where rows end */
-    int some_skipped;
-    int plain; /* own, factor and scale are those of rows that all count, without weights */
-    int64_t label[GROUP];
+    FL_ALIGNED int64_t label[GROUP];
     double own[GROUP];    /* what the target puts on the label, smoothing taken off */
     double factor[GROUP]; /* the row's sample weight */
     double scale[GROUP];  /* of the row's gradient */
@@ -45,6 +42,9 @@ typedef struct {
     double curvature[GROUP], label_gradient[GROUP], label_hessian[GROUP];
     /* of sum_rows.h: */
     double value[GROUP];
+    int lanes; /* that hold its rows: whole vectors, less than GROUP where rows end */
+    int some_skipped;
+    int plain; /* own, factor and scale are those of rows that all count, without weights */
 } row_group;
 
 /* Labels as rows know them; returns how many are to be skipped. */

@@ -15,7 +15,7 @@ enum { N_SUMS = 3 };
 
 /* What the formulas of a row need besides its classes; a number a row. */
 typedef struct {
-    T offset[GROUP], offset_low[GROUP]; /* margin - x at the label */
+    FL_ALIGNED T offset[GROUP], offset_low[GROUP]; /* margin - x at the label */
     T shrink;                           /* a power of two close to 1 / classes, so that no sum overflows before its mean */
     T factor[GROUP];                    /* of the gradient */
     T total[GROUP], total_low[GROUP];   /* the first sum, in twice the precision */
@@ -248,7 +248,7 @@ FL_INLINE void narrow_sum_group(const fl_rows_job *job, int op, fl_size row, int
                                 fl_rows_partial *partial)
 {
     const fl_size n_classes = job->n_classes;
-    T x[TILE], t_tile[TILE], hess[TILE], *t = is_margin(op) ? NULL : t_tile;
+    FL_ALIGNED T x[TILE], t_tile[TILE], hess[TILE], *t = is_margin(op) ? NULL : t_tile;
     load_tile(&job->input, row, n, n_classes, g, x);
     if (t)
         load_tile(&job->target, row, n, n_classes, g, t);
@@ -344,7 +344,7 @@ typedef struct {
     const fl_rows_job *job;
     fl_size start;
     const T *x, *t; /* the row's memory, or NULL */
-    T x_chunk[CHUNK], t_chunk[CHUNK];
+    FL_ALIGNED T x_chunk[CHUNK], t_chunk[CHUNK];
 } sum_row;
 
 static const T *input_chunk(sum_row *r, fl_size c, fl_size n)
@@ -373,6 +373,8 @@ FL_INLINE void wide_sums(sum_row *r, int op, int l, row_group *g, sum_rows *s)
         fl_size n = n_classes - c < CHUNK ? n_classes - c : CHUNK;
         const T *t = is_margin(op) ? NULL : target_chunk(r, c, n);
         sum_strips(op, input_chunk(r, c, n), t, n, is_margin(op) ? (fl_size)g->label[l] - c : -1, &k, sums);
+        for (int i = 0; i < N_SUMS && (c + n) % FOLD == 0; i++)
+            fold_error(&sums[i]);
     }
     for (int i = 0; i < N_SUMS; i++)
         totals[i] = sum_lanes(sums[i].sum, sums[i].error);
@@ -385,7 +387,7 @@ FL_INLINE void wide_slopes(sum_row *r, int op, const row_group *g, const sum_row
     const sum_constants k = wide_constants(s, l);
     const int with_hess = is_margin(op) && job->hess.data;
     for (fl_size c = 0; c < job->n_classes; c += CHUNK) {
-        T slopes[CHUNK], curvatures[CHUNK], xs[LANES] = {0}, ts[LANES] = {0};
+        FL_ALIGNED T slopes[CHUNK], curvatures[CHUNK], xs[LANES] = {0}, ts[LANES] = {0};
         fl_size n = job->n_classes - c < CHUNK ? job->n_classes - c : CHUNK, label = (fl_size)g->label[l] - c;
         const T *x = input_chunk(r, c, n), *t = is_margin(op) ? NULL : target_chunk(r, c, n);
         for (fl_size i = 0; i < n; i += WIDTH) {

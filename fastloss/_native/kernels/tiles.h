@@ -102,7 +102,7 @@ FL_INLINE void v_transpose_quads(vf r[QUAD])
  * strip of a row overlaps the one before, so that nothing beyond the row is touched. */
 static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g, T *tile)
 {
-    T scratch[TILE];
+    FL_ALIGNED T scratch[TILE];
     const T *rows = view_direct(view);
     if (rows && n == GROUP && n_classes >= QUAD)
         rows += row * n_classes;
@@ -157,7 +157,7 @@ static void tile_to_rows(const T *tile, int lanes, fl_size n_classes, T *rows)
 static void store_tile(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g, const T *tile,
                        const T *at_label)
 {
-    T scratch[TILE];
+    FL_ALIGNED T scratch[TILE];
     T *direct = view_direct(view);
     T *rows = direct && n == GROUP ? direct + row * n_classes : scratch;
     tile_to_rows(tile, g->lanes, n_classes, rows);

@@ -89,13 +89,16 @@ typedef void (*fl_rows_kernel)(const fl_rows_job *job, fl_size block, fl_rows_pa
 
 /* The elementwise losses, numbered in the order of losses.def. */
 enum fl_loss {
-#define FL_LOSS(name, n_parameters, with_respect_to) FL_LOSS_##name,
+#define FL_LOSS(name, n_parameters, with_respect_to, cost) FL_LOSS_##name,
 #include "losses.def"
 #undef FL_LOSS
     FL_N_LOSSES
 };
 
 enum { FL_MAX_PARAMETERS = 4, FL_MAX_CHECKS = FL_MAX_PARAMETERS + 4 };
+
+/* See losses.def. */
+enum { FL_HEAVY, FL_LIGHT };
 
 /* What a call asks for, added up. */
 enum { FL_VALUE = 1, FL_GRAD = 2, FL_HESS = 4 };

@@ -15,11 +15,16 @@
 
 #if defined(__GNUC__)
 #define FL_INLINE static inline __attribute__((always_inline, unused))
+#define FL_OUTLINE __attribute__((noinline)) /* what is rare should not lengthen what is not */
 #define FL_UNROLL _Pragma("GCC unroll 16")
 #define FL_LANEWISE _Pragma("GCC unroll 1")
+#define FL_KEEP_ONE_LOOP(flag) __asm__("" : "+r"(flag)) /* not one loop for each value of it: the wheel's size */
 #else
 #define FL_INLINE static inline
+#define FL_OUTLINE
 #define FL_UNROLL
+#define FL_LANEWISE
+#define FL_KEEP_ONE_LOOP(flag)
 #endif
 
 #if FL_DOUBLE
@@ -31,6 +36,10 @@ typedef float T;
 typedef int32_t fl_bits;
 #define PICK(f32, f64) f32
 #endif
+
+/* For arrays on the stack: a vector across two lines is read and written twice. (A third of the time of mse_loss depended on
+ * where the stack happened to begin.) */
+#define FL_ALIGNED _Alignas(64)
 
 #define FL_HAS_FMA (FL_AVX512 || FL_AVX2 || FL_NEON)
 
@@ -102,7 +111,7 @@ FL_INLINE void v_store(T *p, vf v) { memcpy(p, &v, sizeof v); }
 
 /* Asks for the memory at p, which may lie beyond the array, to be read or written: while the exponentials of one row are
  * computed, the next can come from memory (a quarter of the time of 4096x1000). */
-FL_INLINE void v_prefetch(const T *p)
+FL_INLINE void v_prefetch(const void *p)
 {
 #if defined(__GNUC__)
     __builtin_prefetch(p);
@@ -111,7 +120,7 @@ FL_INLINE void v_prefetch(const T *p)
 #endif
 }
 
-FL_INLINE void v_prefetch_to_write(const T *p)
+FL_INLINE void v_prefetch_to_write(const void *p)
 {
 #if defined(__GNUC__)
     __builtin_prefetch(p, 1);
@@ -251,6 +260,13 @@ FL_INLINE void v_two_sum(vf *sum, vf *error, vf x)
     *sum = s;
 }
 
+/* A compensated sum in each lane of a unit. */
+typedef struct {
+    vf sum[UNIT], error[UNIT];
+} lane_sums;
+
+static const lane_sums NO_SUMS;
+
 /* The largest lane; none may be NaN. */
 FL_INLINE T v_largest_lane(vf x)
 {
@@ -322,27 +338,6 @@ FL_INLINE fl_sum sum_lanes(const vf sum[UNIT], const vf error[UNIT])
 #endif
 }
 
-#if !FL_DOUBLE
-/* The lower and the upper half of a vector of floats as doubles. */
-#if FL_AVX512
-typedef __m512d vd;
-FL_INLINE vd v_lower_doubles(vf x) { return _mm512_cvtps_pd(_mm512_castps512_ps256(x)); }
-FL_INLINE vd v_upper_doubles(vf x) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)); }
-#elif FL_AVX2
-typedef __m256d vd;
-FL_INLINE vd v_lower_doubles(vf x) { return _mm256_cvtps_pd(_mm256_castps256_ps128(x)); }
-FL_INLINE vd v_upper_doubles(vf x) { return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)); }
-#elif FL_SSE2
-typedef __m128d vd;
-FL_INLINE vd v_lower_doubles(vf x) { return _mm_cvtps_pd(x); }
-FL_INLINE vd v_upper_doubles(vf x) { return _mm_cvtps_pd(_mm_movehl_ps(x, x)); }
-#elif FL_NEON
-typedef float64x2_t vd;
-FL_INLINE vd v_lower_doubles(vf x) { return vcvt_f64_f32(vget_low_f32(x)); }
-FL_INLINE vd v_upper_doubles(vf x) { return vcvt_high_f64_f32(x); }
-#endif
-#endif
-
 /* A sum in double for each lane of a unit. In float32 plain additions have 29 bits to spare. */
 typedef struct {
     double hi[LANES], lo[LANES];
@@ -356,52 +351,6 @@ FL_INLINE void add_to_lane(lane_totals *totals, int lane, double x)
     totals->hi[lane] = sum;
 #else
     totals->hi[lane] += x;
-#endif
-}
-
-/* The part of lane_totals that belongs to the first native vector of a unit, in registers. */
-typedef struct {
-#if FL_DOUBLE
-    vf hi, lo;
-#elif FL_SCALAR
-    double sum;
-#else
-    vd low, high; /* of the lower and the upper half of the vector */
-#endif
-} vector_totals;
-
-FL_INLINE vector_totals v_load_totals(const lane_totals *totals)
-{
-    vector_totals v;
-#if FL_DOUBLE
-    v.hi = v_load(totals->hi);
-    v.lo = v_load(totals->lo);
-#else
-    memcpy(&v, totals->hi, sizeof v);
-#endif
-    return v;
-}
-
-FL_INLINE void v_store_totals(lane_totals *totals, vector_totals v)
-{
-#if FL_DOUBLE
-    v_store(totals->hi, v.hi);
-    v_store(totals->lo, v.lo);
-#else
-    memcpy(totals->hi, &v, sizeof v);
-#endif
-}
-
-/* The same as add_to_lane in each lane. */
-FL_INLINE void v_add_to_totals(vector_totals *v, vf x)
-{
-#if FL_DOUBLE
-    v_two_sum(&v->hi, &v->lo, x);
-#elif FL_SCALAR
-    v->sum += (double)x;
-#else
-    v->low = v->low + v_lower_doubles(x);
-    v->high = v->high + v_upper_doubles(x);
 #endif
 }
 

@@ -17,14 +17,8 @@
  * a quarter ULP a term. */
 enum { STRIP = 4 * LANES };
 
-/* The longest row that is brought to the stack as a whole if it cannot be used where it lies: 16 kB. */
+/* What fits on the stack: a row, or several short ones, that cannot be used where they lie. 16 kB. */
 enum { STAGE = 16384 / (int)sizeof(T) };
-
-typedef struct {
-    vf sum[UNIT], error[UNIT];
-} lane_sums;
-
-static const lane_sums NO_SUMS;
 
 /* The largest of n entries and of the lanes of `maximum`; NaN is passed over. The end is covered by a vector that overlaps
  * the one before. */
@@ -62,23 +56,41 @@ FL_INLINE void add_strip(lane_sums *s, const vf e[4 * UNIT])
         v_two_sum(&s->sum[k], &s->error[k], (e[k] + e[k + UNIT]) + (e[k + 2 * UNIT] + e[k + 3 * UNIT]));
 }
 
+/* After so many classes the error of a sum is brought home: over a row of millions it would grow until it rounds itself. A
+ * multiple of every chunk. */
+enum { FOLD = 65536 };
+
+FL_INLINE void fold_error(lane_sums *s)
+{
+    for (int k = 0; k < UNIT; k++) {
+        vf error = v_where_eq(s->sum[k] - s->sum[k], v_set(0), s->error[k], v_set(0)); /* NaN, of infinity */
+        s->error[k] = v_set(0);
+        v_two_sum(&s->sum[k], &s->error[k], error);
+    }
+}
+
 /* The rows of a job, and one of them on its way through the passes. */
 typedef struct {
+    FL_ALIGNED T stage[STAGE]; /* input, exponentials or gradient of a chunk of classes, if they do not lie in memory of type T */
+    T target_chunk[CHUNK], weight_chunk[CHUNK], hess_chunk[CHUNK];
     const fl_rows_job *job;
     const T *input, *target, *weight; /* all of their memory, or NULL */
     T *all_grad, *all_hess;
     int keep; /* the exponentials, in the gradient's memory */
-    int stage_input, stage_grad; /* they lie in `stage`, a row at a time */
+    int stage_input, stage_grad; /* they lie in `stage`, which begins with row `staged` of the group */
+    int staged;
     fl_size step;  /* classes a chunk */
-    fl_size next;  /* how far ahead to fetch input; 0 where it passes through scratch */
+    fl_size next;  /* how far ahead to fetch input */
+    const char *ahead; /* what to fetch while a chunk is added up */
+    fl_size ahead_step; /* bytes a class */
+    char *results; /* the memory of the gradient, to be fetched too before it is written */
+    fl_size results_step; /* bytes a class; 0 if there is none, or it is not contiguous */
     int lane;
     fl_size start; /* of the row in the flat views */
     const T *x;    /* its memory, or NULL */
     T *grad, *hess;
     maximum_split split;
     vf maximum;
-    T stage[STAGE];
-    T x_chunk[CHUNK], target_chunk[CHUNK], weight_chunk[CHUNK], grad_chunk[CHUNK], hess_chunk[CHUNK];
 } wide_row;
 
 /* n elements of a view, where they lie if they may be read there. */
@@ -92,7 +104,7 @@ static const T *chunk_of(const fl_view *view, const T *direct, fl_size start, fl
 
 static const T *row_chunk(wide_row *r, fl_size c, fl_size n)
 {
-    return r->x ? r->x + c : chunk_of(&r->job->input, NULL, r->start + c, n, r->x_chunk);
+    return r->x ? r->x + c : chunk_of(&r->job->input, NULL, r->start + c, n, r->stage);
 }
 
 /* What the target spreads over the classes of a chunk: weight (kept target + uniform), of which weight and target may be
@@ -152,7 +164,10 @@ FL_INLINE void add_classes(row_sums *s, const wide_row *r, const row_base *base,
         e[k] = b[k] = distance[k] = v_set(0);
         if (left <= 0)
             continue;
-        v_prefetch(x + at + r->next);
+        if (k % UNIT == 0) {
+            v_prefetch(r->ahead + at * r->ahead_step);
+            v_prefetch_to_write(r->results + at * r->results_step);
+        }
         vf x_k = left >= WIDTH ? v_load(x + at) : v_load_part(x + at, left, v_set((T)-INFINITY));
         vf exp_k = v_exp_below(x_k, r->split);
         if (base) {
@@ -186,6 +201,17 @@ FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base,
 
 /* Of numbers whose sum need not be compensated. */
 FL_INLINE double plain_sum(const vf x[UNIT]) { return sum_lanes(x, NO_SUMS.error).hi; }
+
+static FL_OUTLINE void fold_sums(row_sums *s, double *ties, double *base_top)
+{
+    fold_error(&s->exp);
+    fold_error(&s->base);
+    fold_error(&s->distance);
+    *ties += plain_sum(s->ties);
+    *base_top += plain_sum(s->base_top);
+    for (int k = 0; k < UNIT; k++)
+        s->ties[k] = s->base_top[k] = v_set(0);
+}
 
 static T row_maximum(wide_row *r)
 {
@@ -222,13 +248,18 @@ static void wide_statistics(wide_row *r, row_group *g)
     const T maximum = g->maximum[l];
     row_sums s = NO_ROW_SUMS;
     T label_exp[WIDTH];
+    const fl_size step = r->step < FOLD ? r->step : FOLD;
+    double ties = 0, base_top = 0;
     r->maximum = v_set(maximum);
     r->split = v_split_maximum(r->maximum);
     g->top[l] = with_top ? row_top(r, maximum) : -1; /* before the exponentials, which may overwrite x */
-    for (fl_size c = 0; c < n_classes; c += r->step) {
-        fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
+    for (fl_size c = 0; c < n_classes; c += step) {
+        fl_size n = n_classes - c < step ? n_classes - c : step;
         const T *x = row_chunk(r, c, n);
         T *to = r->keep ? r->grad + c : NULL;
+        r->ahead = job->input.data + (r->start + c + r->next) * r->ahead_step;
+        /* `keep` writes it in this pass; from `stage` it is written in the next. */
+        r->results = job->grad.data + (r->start + c + (r->all_grad ? 256 : 0)) * r->results_step;
         if (has_base(job)) {
             row_base base = base_chunk(r, c, n);
             add_stretch(&s, r, &base, x, n, to);
@@ -236,8 +267,10 @@ static void wide_statistics(wide_row *r, row_group *g)
             add_stretch(&s, r, NULL, x, n, to);
         else
             add_stretch(&s, r, NULL, x, n, NULL);
+        if (n_classes > FOLD && (c + n) % FOLD == 0)
+            fold_sums(&s, &ties, &base_top);
     }
-    const double ties = plain_sum(s.ties);
+    ties += plain_sum(s.ties);
     const fl_sum sum = sum_lanes(s.exp.sum, s.exp.error);
     g->top[l] = ties == 1 ? g->top[l] : -1;
     g->distance[l] = (double)maximum - (double)g->label_logit[l];
@@ -246,7 +279,7 @@ static void wide_statistics(wide_row *r, row_group *g)
     g->others[l] = sum.hi + (sum.lo + (ties - 1)); /* all maxima but one are among the others */
     g->others[l] += (double)(maximum - maximum);   /* a row whose maximum is infinite is NaN */
     if (has_base(job)) {
-        g->base_top[l] = plain_sum(s.base_top);
+        g->base_top[l] = base_top + plain_sum(s.base_top);
         g->base_others[l] = fl_total(sum_lanes(s.base.sum, s.base.error));
         g->base_distance[l] = fl_total(sum_lanes(s.distance.sum, s.distance.error));
         g->total[l] = g->own[l] + (g->base_top[l] + g->base_others[l]);
@@ -279,8 +312,11 @@ FL_INLINE void wide_derivatives(const wide_row *r, int kept, int focal, const ro
         const fl_size left = n - i;
         const T *from = kept ? grad + i : x + i;
         vf e = left >= WIDTH ? v_load(from) : v_load_part(from, left, v_set(0));
-        if (!kept)
+        if (!kept) {
             e = v_exp_below(e, r->split);
+            if (i % LANES == 0)
+                v_prefetch_to_write(r->results + i * r->results_step);
+        }
         vf p = e * inverse_sum, slope = e * exp_factor;
         vf bend = focal ? p * (hess_factor * (v_set(1) - p) + curvature * p) : hess_factor * p * (v_set(1) - p);
         if (base)
@@ -323,7 +359,8 @@ static void wide_gradient(wide_row *r, const row_group *g, const row_factors *f)
     r->split = v_split_maximum(v_set(g->maximum[r->lane]));
     for (fl_size c = 0; c < n_classes; c += r->step) {
         fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
-        T *grad = r->grad ? r->grad + c : r->grad_chunk, *hess = NULL;
+        T *grad = r->grad ? r->grad + c : r->stage, *hess = NULL;
+        r->results = job->grad.data + (r->start + c) * r->results_step;
         const T *x = kept ? NULL : row_chunk(r, c, n);
         row_base base_terms, *base = NULL;
         if (job->hess.data)
@@ -360,7 +397,7 @@ static void wide_log_softmax(wide_row *r, const row_group *g, T log)
     for (fl_size c = 0; c < n_classes; c += r->step) {
         fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
         const T *x = row_chunk(r, c, n);
-        T *y = r->grad ? r->grad + c : r->grad_chunk;
+        T *y = r->grad ? r->grad + c : r->stage;
         for (fl_size i = 0; i < n; i++)
             y[i] = (x[i] - maximum) - log;
         if (!r->grad)
@@ -389,22 +426,31 @@ static wide_row open_rows(const fl_rows_job *job)
     r.target = job->target.data ? view_direct(&job->target) : NULL;
     r.weight = job->weight.data ? view_direct(&job->weight) : NULL;
     const int base_lies = (!job->target.data || r.target) && (!job->weight.data || r.weight);
-    const int can_stage = job->n_classes <= STAGE && base_lies && (!job->hess.data || r.all_hess);
+    const int rest_lies = base_lies && (!job->hess.data || r.all_hess);
+    const int can_stage = job->n_classes <= STAGE && rest_lies;
     r.stage_input = !r.input && can_stage;
     r.stage_grad = job->grad.data && !r.all_grad && can_stage;
     const int has_x = r.input || r.stage_input, has_grad = r.all_grad || r.stage_grad;
-    const int whole = has_x && base_lies && (!job->grad.data || has_grad) && (!job->hess.data || r.all_hess);
-    r.step = whole ? job->n_classes : CHUNK;
+    const int whole = has_x && (!job->grad.data || has_grad) && rest_lies;
+    r.step = whole ? job->n_classes : rest_lies ? STAGE : CHUNK;
+    r.ahead_step = job->input.ndim == 1 ? job->input.strides[0] : 0;
+    r.results_step = job->grad.data && job->grad.ndim == 1 ? job->grad.strides[0] : 0;
     r.keep = has_grad && job->op != FL_LOG_SOFTMAX && job->op != FL_LOGSUMEXP;
     return r;
 }
+
+/* How far apart rows lie in `stage`: each begins a line, for vectors across two lines cost twice as much. */
+static fl_size staged_length(const fl_rows_job *job) { return (job->n_classes + LANES - 1) / LANES * LANES; }
+
+static T *staged_row(wide_row *r, int l) { return r->stage + (l - r->staged) * staged_length(r->job); }
 
 static void select_row(wide_row *r, fl_size row, int l)
 {
     r->lane = l;
     r->start = (row + l) * r->job->n_classes;
-    r->x = r->input ? r->input + r->start : r->stage_input ? r->stage : NULL;
-    r->grad = r->all_grad ? r->all_grad + r->start : r->stage_grad ? r->stage : NULL;
+    T *stage = staged_row(r, l);
+    r->x = r->input ? r->input + r->start : r->stage_input ? stage : NULL;
+    r->grad = r->all_grad ? r->all_grad + r->start : r->stage_grad ? stage : NULL;
     r->hess = r->all_hess ? r->all_hess + r->start : NULL;
 }
 
@@ -415,7 +461,7 @@ static void statistics_of_rows(wide_row *r, fl_size row, int first, int last, ro
     for (int l = first; l < last; l++) {
         select_row(r, row, l);
         if (r->stage_input && g->label[l] != SKIPPED)
-            view_read(&job->input, r->start, job->n_classes, r->stage);
+            view_read(&job->input, r->start, job->n_classes, staged_row(r, l));
         if (g->label[l] >= 0)
             g->label_logit[l] = r->x ? r->x[g->label[l]] : view_at(&job->input, r->start + g->label[l]);
         if (g->label[l] != SKIPPED)
@@ -449,7 +495,7 @@ static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, r
         else
             wide_gradient(r, g, &factors);
         if (r->stage_grad && g->label[l] != SKIPPED)
-            view_write(&job->grad, r->start, job->n_classes, r->stage);
+            view_write(&job->grad, r->start, job->n_classes, r->grad);
     }
 }
 
@@ -457,13 +503,12 @@ static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, r
  * next can begin (a third of the time of 100 classes). They stay in the first cache. */
 static void wide_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
-    enum { CACHED = 16384 / (int)sizeof(T) };
     wide_row r = open_rows(job);
-    const int alone = r.stage_input || r.stage_grad || job->n_classes > CACHED;
-    const int together = alone ? 1 : (int)(CACHED / job->n_classes);
-    r.next = r.input && r.step == job->n_classes ? together * job->n_classes : 0;
+    const int together = job->n_classes > STAGE ? 1 : (int)(STAGE / staged_length(job));
+    r.next = r.step == job->n_classes ? together * job->n_classes : r.step;
     for (int first = 0; first < n; first += together) {
         const int last = n - first < together ? n : first + together;
+        r.staged = first;
         statistics_of_rows(&r, row, first, last, g);
         if (job->op == FL_SOFTMAX_FOCAL)
             focal_factors(job, g, first, last);

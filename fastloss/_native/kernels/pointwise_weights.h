@@ -1,0 +1,68 @@
+/* Weights and upstream gradients of a chunk of elements, and their sums, in double. */
+#ifndef FASTLOSS_POINTWISE_WEIGHTS_H
+#define FASTLOSS_POINTWISE_WEIGHTS_H
+
+#include "views.h"
+
+/* Each lane's sum is a local copy: in memory it would wait for itself at every step. */
+static void add_chunk(lane_totals *totals, const double *terms, fl_size n)
+{
+    lane_totals local = *totals;
+    fl_size i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            add_to_lane(&local, l, terms[i + l]);
+    for (int l = 0; i < n; i++, l++)
+        add_to_lane(&local, l, terms[i]);
+    *totals = local;
+}
+
+/* weight times sample_weight of a chunk, in double: float32 could neither hold nor multiply all of them. NULL if there is
+ * neither. */
+static const double *load_weights(const fl_view *weight, const fl_view *sample_weight, fl_size start, fl_size n,
+                                  double *product)
+{
+    double factors[CHUNK];
+    if (!weight->data && !sample_weight->data)
+        return NULL;
+    view_read_numbers(weight->data ? weight : sample_weight, start, n, product);
+    if (weight->data && sample_weight->data) {
+        view_read_numbers(sample_weight, start, n, factors);
+        for (fl_size i = 0; i < n; i++)
+            product[i] *= factors[i];
+    }
+    return product;
+}
+
+/* Derivatives times scale, weight and upstream gradient (either may be NULL), rounded once. An element of weight 0 counts
+ * 0 even if it is NaN. */
+static void weigh_derivatives(T *x, const double *weight, const double *upstream, fl_size n, double scale)
+{
+    double factor[CHUNK];
+    for (fl_size i = 0; i < n; i++)
+        factor[i] = weight ? scale * weight[i] : scale;
+    if (upstream)
+        for (fl_size i = 0; i < n; i++)
+            factor[i] *= upstream[i];
+    for (fl_size i = 0; i < n; i++)
+        x[i] = weight && weight[i] == 0 ? 0 : (T)((double)x[i] * factor[i]);
+}
+
+/* The losses of a chunk, weighted: added up, and left in `value` rounded. */
+static void weigh_values(T *value, const double *weight, fl_size n, lane_totals *totals)
+{
+    double terms[CHUNK];
+    for (fl_size i = 0; i < n; i++) {
+        terms[i] = weight[i] == 0 ? 0 : (double)value[i] * weight[i];
+        value[i] = (T)terms[i];
+    }
+    add_chunk(totals, terms, n);
+}
+
+static void pointwise_bounds(const fl_pointwise_job *job, fl_size block, fl_size *first, fl_size *last)
+{
+    *first = block * job->block_size;
+    *last = job->size - *first < job->block_size ? job->size : *first + job->block_size;
+}
+
+#endif
