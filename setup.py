@@ -101,6 +101,7 @@ DIRECTIVES = {
     "language_level": 3,
     "binding": True,  # functions that inspect.signature() and pickle understand
     "freethreading_compatible": True,
+    "auto_pickle": False,  # nobody pickles the native objects, and the methods for it are 3 kB of the wheel
     "cdivision": True,
     # The native code trusts its arguments (Python validates them); a debug build does not trust Python.
     "boundscheck": CHECKS,

@@ -29,6 +29,8 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say it
+# Most of the adapters' libraries need not be here. scikit-learn does: its base classes make signatures.
+autodoc_mock_imports = ["catboost", "jax", "lightgbm", "torch", "xgboost"]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

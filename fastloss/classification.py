@@ -23,7 +23,7 @@ def cross_entropy(input, target, *, weight=None, ignore_index=-100, reduction="m
         Labels: integers or bool, of the input's shape without the class axis. Or probabilities: a floating array of
         the input's shape; its rows need not sum to 1.
     weight : array_like of shape (C,), optional
-        A weight for each class, not negative.
+        A weight for each class, not negative. Rows whose label has weight 0 are never read, unless labels are smoothed.
     ignore_index : int, default -100
         Rows with this label are left out: never read, loss 0, gradient 0. It may be a valid class.
     reduction : {"mean", "sum", "none", "batchmean"}, default "mean"
@@ -137,7 +137,7 @@ def nll_loss(input, target, *, weight=None, ignore_index=-100, reduction="mean",
 @LossFunction
 def softmax_focal_loss(input, target, *, gamma=2.0, weight=None, ignore_index=-100, reduction="mean",
                        sample_weight=None, axis=1, normalizer=None, n_threads=None):
-    r"""Focal loss of logits against class labels: cross-entropy that attends less to what is already right.
+    r"""Focal loss of logits against class labels, a cross-entropy that attends less to what is already right.
 
     .. math:: \ell_n = -w_y\, (1 - p_y)^\gamma \log p_y, \qquad p_c = \frac{\exp x_{nc}}{\sum_k \exp x_{nk}},
               \quad y = y_n
@@ -205,7 +205,7 @@ def softmax_focal_loss(input, target, *, gamma=2.0, weight=None, ignore_index=-1
 @LossFunction
 def multi_margin_loss(input, target, *, p=1, margin=1.0, weight=None, reduction="mean", sample_weight=None, axis=1,
                       normalizer=None, n_threads=None):
-    r"""Hinge loss over classes: every other class should stay below the label's by a margin.
+    r"""Hinge loss over classes, where every other class should stay below the label's by a margin.
 
     .. math:: \ell_n = \frac{w_y}{C} \sum_{c \ne y} \max(0,\; m - x_{ny} + x_{nc})^p, \qquad y = y_n
 

@@ -136,7 +136,7 @@ def squared_hinge_loss(input, target, *, margin=1.0, labels="signs", reduction="
 @LossFunction
 def perceptron_loss(input, target, *, labels="signs", reduction="mean", sample_weight=None, normalizer=None,
                     n_threads=None):
-    r"""Rosenblatt's perceptron criterion: the hinge loss without a margin.
+    r"""Rosenblatt's perceptron criterion, the hinge loss without a margin.
 
     .. math:: \ell = \max(0,\ -y f)
 
@@ -208,7 +208,7 @@ def exponential_loss(input, target, *, labels="signs", reduction="mean", sample_
 @LossFunction
 def logistic_loss(input, target, *, labels="signs", reduction="mean", sample_weight=None, normalizer=None,
                   n_threads=None):
-    r"""Logistic loss of scores: binary cross-entropy for targets -1 and 1.
+    r"""Logistic loss of scores, binary cross-entropy for targets -1 and 1.
 
     .. math:: \ell = \log(1 + e^{-y f})
 

@@ -250,7 +250,7 @@ def log_cosh_loss(input, target, *, reduction="mean", sample_weight=None, normal
 @LossFunction
 def pinball_loss(input, target, *, quantile=0.5, reduction="mean", sample_weight=None, normalizer=None,
                  n_threads=None):
-    r"""Quantile regression: absolute error with a weight for each side.
+    r"""Quantile regression, absolute error with a weight for each side.
 
     .. math:: \ell = q \max(-d, 0) + (1 - q) \max(d, 0) \qquad d = x - y
 
@@ -295,7 +295,7 @@ def pinball_loss(input, target, *, quantile=0.5, reduction="mean", sample_weight
 @LossFunction
 def expectile_loss(input, target, *, expectile=0.5, reduction="mean", sample_weight=None, normalizer=None,
                    n_threads=None):
-    r"""Expectile regression: squared error with a weight for each side.
+    r"""Expectile regression, squared error with a weight for each side.
 
     .. math:: \ell = |q - [d > 0]|\, d^2 \qquad d = x - y
 

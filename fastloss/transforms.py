@@ -208,7 +208,7 @@ def log_sigmoid(x, *, out=None, n_threads=None):
 
 
 def information(p, *, out=None, n_threads=None):
-    r"""Information content of events, in nats: how surprising each one is.
+    r"""Information content of events in nats, that is how surprising each one is.
 
     .. math:: I(p) = -\log p
 

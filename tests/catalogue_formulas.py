@@ -253,7 +253,7 @@ def kl_div(x, y, log_target=False):
         by = {"input": Derivative(-e, ZERO),
               "target": Derivative(e * (y - x + 1), e * (y - x + 2), e * max(abs(y - x), ONE),
                                    e * max(abs(y - x), TWO))}
-        return Terms(e * (y - x), by)
+        return Terms(e * (y - x), by, rare=e)
     if y == 0:
         return Terms(ZERO, {"input": Derivative(ZERO, ZERO), "target": Derivative(None, None)})
     log = MP.log(y)

@@ -373,7 +373,9 @@ def elementwise(c, row):
             call.add_fault(ValueError, "var", "out of float32's range")
     call.result_dtype = result_dtype(plain["input"].dtype)
     gamma = setting.get("gamma", 2)
-    call.bound = {"pseudo_huber_loss": 5, "sigmoid_focal_loss": 8 + gamma / 40}.get(row.name, row.ulp)
+    # Where the promise is nearly used up, the factor of a mean or a weight, rounded once, goes beyond it.
+    bounds = {"pseudo_huber_loss": 5, "gaussian_nll_loss": 5, "sigmoid_focal_loss": 8 + gamma / 40}
+    call.bound = bounds.get(row.name, row.ulp)
     if not row.derivatives and call.derivatives:
         call.add_fault(TypeError, "no derivatives")
     elif call.derivatives and c.chance(40):

@@ -58,7 +58,6 @@ def losses(c, name):
     common.take_common(c, call, rows)
     if c.chance(30):
         common.take_weights(c, call, "weight", (classes,), broadcast=False)
-        avoid_known_faults(call)
     call.result_dtype = common.result_dtype(dtype)
     if call.derivatives and c.chance(40):
         common.take_out(c, call, shape, call.result_dtype, call.method == "grad_and_hess")
@@ -66,14 +65,6 @@ def losses(c, name):
                                 fault_float_labels])
     common.as_criterion(c, call, CRITERIA[name])
     return call
-
-
-def avoid_known_faults(call):
-    """No class weight 0: with label smoothing a total weight of 0 gives inf instead of NaN, and multi_margin_loss reads
-    rows of weight 0 where sixteen of them are together."""
-    if call.name == "multi_margin_loss" or call.setting.get("label_smoothing"):
-        weight = call.plain["weight"]
-        call.options["weight"] = call.plain["weight"] = np.where(weight == 0, np.ones((), weight.dtype), weight)
 
 
 def take_target(c, call, plain, shape):
@@ -155,10 +146,10 @@ def oracle_of(call, **changed):
         options["ignore_index"] = plain.get("ignore_index", -100)
     setting = {key: int(value) if key == "p" else float(value) for key, value in call.setting.items()}
     oracle, table, undefined = ROWWISE[call.name].oracle, input, None
-    if call.name == "nll_loss" and "weight" in options:  # a label of weight 0 counts 0, whatever it has
-        unread = np.where(options["weight"] == 0, 0, np.moveaxis(input, call.class_axis, -1))
-        table = np.moveaxis(unread, -1, call.class_axis)
-    elif call.name in ("softmax_focal_loss", "multi_margin_loss"):
+    if "weight" in options and target.dtype.kind in "biu" and not setting.get("label_smoothing"):
+        unread = weight_of(target, options, call)[..., None] == 0  # rows of class weight 0, whatever they have
+        table = np.moveaxis(np.where(unread, 0, np.moveaxis(input, call.class_axis, -1)), -1, call.class_axis)
+    if call.name in ("softmax_focal_loss", "multi_margin_loss"):
         undefined = undefined_elements(call, input, target, options, setting)
 
     def result(reduction):
@@ -168,20 +159,28 @@ def oracle_of(call, **changed):
     return result
 
 
+def weight_of(target, options, call):
+    """The class weight of each label; 1 for what is no class, and is ignored."""
+    weight = np.append(options.get("weight", np.ones(call.classes)), 1)
+    labels = target.astype(np.float64)  # of any integer dtype: beyond int64, too
+    is_class = (labels >= 0) & (labels < call.classes)
+    return weight[np.where(is_class, labels, call.classes).astype(int)]
+
+
 def undefined_elements(call, input, target, options, setting):
-    """Where the gradient is NaN: all of a row without a softmax, whatever the class weight; with multi_margin_loss the
-    classes whose distance to the label's is NaN, and the label. (Of rows that count.)"""
+    """Where the gradient is NaN: all of a row without a softmax; with multi_margin_loss the classes whose distance to
+    the label's is NaN, and the label. (Of rows that count.)"""
     x = np.moveaxis(input, call.class_axis, -1).reshape(int(np.prod(call.rows, dtype=int)), call.classes)
     labels = target.ravel()
     sample_weight = np.broadcast_to(options.get("sample_weight", 1), call.rows).ravel()
     found = np.zeros(x.shape, bool)
-    for n in np.flatnonzero(sample_weight != 0):
+    for n in np.flatnonzero(sample_weight * weight_of(labels, options, call)):
         label = int(labels[n])
         if call.name == "softmax_focal_loss":
             if label != options["ignore_index"]:
                 found[n] = np.isnan(x[n]).any() or (x[n] == np.inf).any() or (x[n] == -np.inf).all()
-        elif options.get("weight", np.ones(call.classes))[label] != 0:
-            with np.errstate(invalid="ignore"):
+        else:
+            with np.errstate(invalid="ignore", over="ignore"):
                 excess = setting["margin"] - x[n, label] + x[n]
             found[n] = np.isnan(excess)
             found[n, label] = np.isnan(np.delete(excess, label)).any()
@@ -214,27 +213,28 @@ def check_losses(call, result):
             check_row_total(call, got, exact_result.value, oracle, bounds["value"], working)
             continue
         wanted = {"value": exact_result.value, "gradient": exact_result.grad, "Hessian": exact_result.hess}[quantity]
+        wanted = np.asarray(wanted, object)
         scale = exact_result.scale if quantity != "value" else [None] * np.size(wanted)
         shape = call.rows if quantity == "value" else call.plain["input"].shape
         slack = exact(slack_of(call, quantity))
-        if quantity != "value" and np.isnan(np.asarray(got, np.float64)).any() and not np.all(
-                call.plain.get("grad_output", 1)):
-            got = without_excused(call, got, quantity, working)
-        check_array(f"{call.name} {quantity}", got, np.asarray(wanted, object), np.ravel(np.asarray(scale, object)),
-                    bounds[quantity], call.result_dtype, working, shape, slack,
-                    far_apart(call, working) if quantity == "value" else None)
+        if quantity != "value" and not np.all(call.plain.get("grad_output", 1)):
+            got, wanted = without_excused(call, got, wanted, quantity, working)
+        check_array(f"{call.name} {quantity}", got, wanted, np.ravel(np.asarray(scale, object)), bounds[quantity],
+                    call.result_dtype, working, shape, slack, far_apart(call, working) if quantity == "value" else None)
 
 
-def without_excused(call, got, quantity, working):
-    """The result with 0 for NaN where an upstream gradient of 0 has multiplied something infinite."""
+def without_excused(call, got, wanted, quantity, working):
+    """Both with 0 for NaN where an upstream gradient of 0 multiplies something infinite or NaN: 0 or NaN is right."""
     upstream = np.broadcast_to(call.plain["grad_output"], call.rows)[..., None]
     zero = np.moveaxis(np.broadcast_to(upstream == 0, (*call.rows, call.classes)), -1, call.class_axis)
     plain = oracle_of(call, grad_output=np.float64(1))(call.plain["reduction"])
     top = MP.ldexp(ONE, reference.FORMATS[working][3] - 2)
     sizes = plain.grad if quantity == "gradient" else plain.hess
     infinite = np.array([size is not None and (MP.isnan(size) or abs(size) >= top) for size in sizes.ravel()], bool)
-    excused = zero & infinite.reshape(sizes.shape) & np.isnan(np.asarray(got, np.float64))
-    return np.where(excused, np.zeros((), got.dtype), got)
+    excused = zero & infinite.reshape(sizes.shape)
+    undefined = np.array([number is not None and MP.isnan(number) for number in wanted.ravel()], bool)
+    return (np.where(excused & np.isnan(np.asarray(got, np.float64)), np.zeros((), got.dtype), got),
+            np.where(excused & undefined.reshape(wanted.shape), ZERO, wanted))
 
 
 def slack_of(call, quantity):

@@ -184,7 +184,9 @@ def _one(row, values, setting, wrt, working):
     found = [of(terms.value, terms.scale, rare, also)]
     for number, scale in ((derivative.slope, derivative.slope_scale),
                           (derivative.curvature, derivative.curvature_scale)) if derivative else ():
-        found.append(None if number is None else of(number, scale, rare, also))
+        # The second derivative at infinity is what the formula gives there.
+        ways = (*also, NAN) if number is derivative.curvature and infinite and row.name in OF_LOGARITHMS else also
+        found.append(None if number is None else of(number, scale, rare, ways))
     if undefined or not derivative:
         return found[0], found[1] if derivative else None, None
     return found

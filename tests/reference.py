@@ -8,10 +8,12 @@ The functions take fastloss's arguments and return a `Result` of `mpmath` number
 business of test_errors.py.
 """
 
+import functools
 from dataclasses import dataclass
 
 import mpmath
 import numpy as np
+from mpmath import libmp
 
 # A context of our own: mpmath's global precision belongs to whoever else runs in this process.
 MP = mpmath.MPContext()
@@ -270,29 +272,43 @@ FORMATS = {
 }
 
 
+@functools.cache
+def _format(dtype):
+    return FORMATS[np.dtype(dtype).name]
+
+
 def ulp_error(got, exact_value, dtype, scale=None):
     """How far `got` is from the exact number, in units in the last place of `dtype`.
 
     The unit is that of `exact_value`, or of `scale` where that is larger.  Results below the smallest normal number
     are right if they are 0.  A `got` of a wider type than `dtype` (a Python float from float32 data) is not rounded.
+
+    The tests call it a million times, hence mpmath's functions for the parts of a number: sign, mantissa, exponent, and
+    the mantissa's bits. A mantissa of 0 stands for 0 if the exponent is 0, else for NaN or infinity.
     """
-    precision, smallest, flush, overflow = FORMATS[np.dtype(dtype).name]
+    precision, smallest, flush, overflow = _format(dtype)
     got = exact(got)
-    if MP.isnan(exact_value) or MP.isnan(got):
-        return 0.0 if MP.isnan(exact_value) and MP.isnan(got) else float("inf")
-    size = abs(exact_value)
-    if MP.isinf(got):
-        # right if the exact number is infinite, or rounds to more than the largest finite number
-        limit = MP.ldexp(ONE, overflow) - MP.ldexp(ONE, overflow - precision - 1)
-        return 0.0 if size >= limit and MP.sign(got) == MP.sign(exact_value) else float("inf")
-    if MP.isinf(size):
-        return float("inf")
-    if got == 0 and size < MP.ldexp(ONE, flush):
+    (_, got_mantissa, got_exponent, _), (_, mantissa, exponent, bits) = got._mpf_, exact_value._mpf_
+    if (exponent and not mantissa) or (got_exponent and not got_mantissa):
+        return _special_error(got, exact_value, precision, overflow)
+    if not got_mantissa and (not mantissa or exponent + bits <= flush):
         return 0.0
+    unit = max(exponent + bits - precision, smallest) if mantissa else smallest
     if scale is not None:
-        size = max(size, abs(scale))
-    exponent = smallest if size == 0 else max(int(MP.mag(size)) - precision, smallest)
-    return float(MP.ldexp(abs(got - exact_value), -exponent))
+        _, mantissa, exponent, bits = exact(scale)._mpf_
+        unit = max(unit, exponent + bits - precision) if mantissa else unit
+    difference = libmp.mpf_sub(got._mpf_, exact_value._mpf_)
+    return libmp.to_float(libmp.mpf_shift(libmp.mpf_abs(difference), -unit))
+
+
+def _special_error(got, exact_value, precision, overflow):
+    """The same where one of them is infinite or NaN: 0, or infinite."""
+    if MP.isnan(exact_value) and MP.isnan(got):
+        return 0.0
+    # Infinity is right if the exact number is infinite, or rounds to more than the largest finite number.
+    limit = MP.ldexp(ONE, overflow) - MP.ldexp(ONE, overflow - precision - 1)
+    right = MP.isinf(got) and abs(exact_value) >= limit and MP.sign(got) == MP.sign(exact_value)
+    return 0.0 if right else float("inf")
 
 
 def ulp_errors(got, exact_values, dtype, scale=None):

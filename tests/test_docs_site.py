@@ -34,7 +34,7 @@ def need(*libraries):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The built pages; the sources are copied, because the build writes a page for each name beside them."""
-    need("sphinx", "myst_parser", "furo", "sphinx-mathjax-offline")
+    need("sphinx", "myst_parser", "furo", "sphinx-mathjax-offline", "sklearn")
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("_build", "generated", "__pycache__"))
     for page in ROOT.glob("*.md"):
@@ -50,6 +50,11 @@ def test_every_public_name_has_an_entry(site):
     index = zlib.decompress((site / "objects.inv").read_bytes().split(b"\n", 4)[4]).decode()
     entries = set(re.findall(r"^fastloss\.(\w+) py:", index, re.M))
     assert set(fl.__all__) - {"__version__"} - entries == set()
+    adapters = set(re.findall(r"^fastloss\.adapters\.(\w+\.\w+) py:", index, re.M))
+    assert {f"{booster}.{name}" for booster in ("xgboost", "lightgbm", "catboost")
+            for name in ("objective", "metric")} <= adapters
+    assert {"torch.apply", "jax.wrap", "scipy.linear_objective", "sklearn.LinearClassifier",
+            "sklearn.LinearRegressor", "sklearn.scorer"} <= adapters
 
 
 def test_the_page_of_a_loss(site):

@@ -166,6 +166,18 @@ def test_a_probability_outside_0_to_1(shape, value, text):
     assert (good == 0.5).all(), "written in spite of the error"
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("shape", [(20, 7), (20, 70)], ids=str)
+def test_a_probability_is_checked_as_it_is_given(shape, dtype):
+    """Rounded to the dtype of q it would be 1, or 0."""
+    for value in (1 + 1e-12, -1e-60):
+        p = np.full(shape, 0.5)
+        p[17, 3] = value
+        with pytest.raises(ValueError, match="must lie between 0 and 1") as caught:
+            fl.cross_entropy_probs(np.full(shape, 0.5, dtype), p)
+        assert str(caught.value).startswith(f"p[17, 3] = {value} ")
+
+
 def test_other_errors():
     p = np.full((3, 4), 0.25)
     for function in (fl.cross_entropy_probs, fl.softmax_grad, fl.log_softmax_grad):

@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -41,6 +42,38 @@ def test_only_the_publishing_job_may_have_a_token():
     assert "id-token: write" in publish
     assert "id-token" not in before
     assert "secrets." not in "".join(texts.values())
+
+
+GOOD_WHEEL = {"fastloss/py.typed": b"", "fastloss/margin.pyi": b"", "fastloss/_native/engine.abi3.so": b"code",
+              "fastloss.libs/libgomp-1.so": bytes(2_000_000), "fastloss-0.dist-info/licenses/LICENSE": b"",
+              "fastloss-0.dist-info/licenses/LICENSE-libgomp.txt": b""}
+
+
+@checkout
+@pytest.mark.parametrize(("name", "change", "problem"), [
+    ("cp311-abi3", {}, None),
+    ("cp312-cp312", {}, "its tag is neither"),
+    ("cp311-abi3", {"fastloss-0.dist-info/licenses/LICENSE": None}, "LICENSE is missing"),
+    ("cp311-abi3", {"fastloss-0.dist-info/licenses/LICENSE-libgomp.txt": None}, "LICENSE-libgomp.txt is missing"),
+    ("cp311-abi3", {"fastloss/margin.pyi": None}, "the stubs are missing"),
+    ("cp311-abi3", {"fastloss/_native/rows.h": b""}, "rows.h should not be in it"),
+    ("cp311-abi3", {"fastloss/_native/engine.abi3.so": None}, "no compiled modules"),
+    ("cp311-abi3", {"fastloss/_native/engine.cpython-311.so": b""}, "not built for the stable ABI"),
+    ("cp311-abi3", {"fastloss/_native/engine.abi3.so": b".debug_info"}, "has debug symbols"),
+    ("cp311-abi3", {"fastloss/_native/engine.abi3.so": b"/home/me"}, "names a folder /home/"),
+    ("cp311-abi3", {"fastloss/_native/engine.abi3.so": bytes(1_000_001)}, "1,000,000 are allowed"),
+])
+def test_check_wheel(name, change, problem, tmp_path):
+    """tools/check_wheel.py passes a sound wheel, the size of whose runtime does not count, and says what is wrong."""
+    path = tmp_path / f"fastloss-0-{name}-linux_x86_64.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file, content in (GOOD_WHEEL | change).items():
+            if content is not None:
+                wheel.writestr(file, content)
+    done = subprocess.run([sys.executable, ROOT / "tools" / "check_wheel.py", path], capture_output=True, text=True,
+                          check=False)
+    assert (done.returncode, done.stderr.count("\n")) == ((0, 0) if problem is None else (1, 1)), done.stderr
+    assert problem is None or problem in done.stderr
 
 
 @checkout

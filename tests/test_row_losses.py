@@ -432,17 +432,36 @@ def test_multi_margin_has_no_ignore_index():
 
 
 @pytest.mark.parametrize("n_classes", [5, 100])
-def test_a_class_of_weight_0_counts_nothing_in_any_row(n_classes):
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss", "softmax_focal_loss", "multi_margin_loss"])
+def test_a_class_of_weight_0_counts_nothing_in_any_row(name, n_classes):
     """Rows are computed in groups: the last of a group no less than the first."""
+    function = getattr(fl, name)
     generator = np.random.default_rng(7)
     x, y = generator.standard_normal((70, n_classes)).astype(np.float32), generator.integers(0, n_classes, 70)
-    weight = np.where(np.arange(n_classes) == y[40], 0, 1.5).astype(np.float32)
-    loss, gradient = fl.multi_margin_loss.value_and_grad(x, y, weight=weight, reduction="none")
-    left_out = weight[y] == 0
+    options = {"weight": np.where(np.arange(n_classes) == y[40], 0, 1.5).astype(np.float32), "reduction": "none"}
+    loss = function(x, y, **options)
+    derivatives = function.grad_and_hess(x, y, **options)
+    left_out = options["weight"][y] == 0
     assert left_out[40]
-    assert not loss[left_out].any()
-    assert not gradient[left_out].any()
-    x[left_out] = np.nan  # is not even looked at
-    again, gradient_again = fl.multi_margin_loss.value_and_grad(x, y, weight=weight, reduction="none")
-    np.testing.assert_array_equal(again, loss)
-    np.testing.assert_array_equal(gradient_again, gradient)
+    for result in (loss, *derivatives):
+        assert not result[left_out].any()
+    x[left_out] = NAN  # is not even looked at
+    assert_same_bits(function(x, y, **options), loss)
+    assert_same_bits(function.grad_and_hess(x, y, **options), derivatives)
+
+
+@both_dtypes
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("classes", [3, 70])
+def test_multi_margin_without_excess_is_0_however_large_the_factor(classes, p, dtype):
+    """weight times grad_output overflows: classes beyond the margin have derivatives of 0, not 0 * inf."""
+    huge = 1e30 if dtype is np.float32 else 1e300
+    input = np.full((2, classes), -5, dtype)
+    input[:, 0] = 2
+    input[1, 1] = 3
+    gradient, hessian = fl.multi_margin_loss.grad_and_hess(input, [0, 0], p=p, weight=np.full(classes, huge, dtype),
+                                                           grad_output=huge, reduction="sum")
+    expected = np.zeros_like(input)
+    expected[1, :2] = [-np.inf, np.inf]
+    np.testing.assert_array_equal(gradient, expected)
+    np.testing.assert_array_equal(hessian, np.abs(expected) if p == 2 else np.zeros_like(input))

@@ -17,7 +17,9 @@ import fastloss as fl
 
 TESTS = pathlib.Path(__file__).parent
 PACKAGE = pathlib.Path(fl.__file__).parent
-GOOD, BAD = TESTS / "typing" / "good.py", TESTS / "typing" / "bad.py"
+SETTINGS = TESTS / "typing"
+# What is used, each line of it right but for those that say "flagged". The adapters' libraries need not be installed.
+GOOD, BAD, ADAPTERS = USES = [SETTINGS / name for name in ("good.py", "bad.py", "adapters.py")]
 METHODS = ("value_and_grad", "grad", "grad_and_hess")
 
 
@@ -36,10 +38,11 @@ def run(*arguments, cwd):
 
 @pytest.fixture(scope="module")
 def mypy_errors(tmp_path_factory):
-    """What `mypy --strict` prints about both files; it takes half a minute."""
+    """What `mypy --strict` prints about the files; it takes half a minute."""
     pytest.importorskip("mypy")
     folder = tmp_path_factory.mktemp("mypy")
-    _, text = run("mypy", "--strict", "--cache-dir", folder / "cache", GOOD, BAD, cwd=folder)
+    _, text = run("mypy", "--strict", "--config-file", SETTINGS / "users.ini", "--cache-dir", folder / "cache", *USES,
+                  cwd=folder)
     assert re.search(r"^(Found|Success)", text, re.M), text
     return [line for line in text.splitlines() if ": error:" in line]
 
@@ -60,28 +63,36 @@ def test_every_public_name_is_in_the_right_calls():
     assert used >= set(fl.__all__), set(fl.__all__) - used
 
 
-def test_right_calls_are_accepted(mypy_errors):
-    assert [line for line in mypy_errors if "bad.py" not in line] == []
+def test_every_public_name_of_an_adapter_is_in_the_right_calls():
+    text = ADAPTERS.read_text(encoding="utf-8")
+    for path in (PACKAGE / "adapters").glob("[!_]*.py"):
+        names = ast.literal_eval(re.search(r"^__all__ = (.*)$", path.read_text(encoding="utf-8"), re.M)[1])
+        assert [name for name in names if f"fl.adapters.{path.stem}.{name}" not in text] == []
 
 
-def wrong_lines():
-    lines = BAD.read_text(encoding="utf-8").splitlines()
+def wrong_lines(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
     return {number for number, line in enumerate(lines, 1) if "# flagged" in line}
 
 
-def test_wrong_calls_are_flagged(mypy_errors):
-    assert {int(line) for line in re.findall(r"bad\.py:(\d+): error", "\n".join(mypy_errors))} == wrong_lines()
+@pytest.mark.parametrize("path", USES, ids=lambda path: path.stem)
+def test_mypy(path, mypy_errors):
+    found = re.findall(rf"/{path.name}:(\d+): error", "\n".join(mypy_errors))
+    assert {int(line) for line in found} == wrong_lines(path)
+
+
+def test_mypy_finds_nothing_else(mypy_errors):
+    assert [line for line in mypy_errors if not any(f"/{path.name}:" in line for path in USES)] == []
 
 
 def test_stubs_against_the_modules(tmp_path):
     pytest.importorskip("mypy")
-    settings = TESTS / "typing"
-    status, text = run("mypy.stubtest", "fastloss", "--allowlist", settings / "allowlist.txt",
-                       "--ignore-unused-allowlist", "--mypy-config-file", settings / "mypy.ini", cwd=tmp_path)
+    status, text = run("mypy.stubtest", "fastloss", "--allowlist", SETTINGS / "allowlist.txt",
+                       "--ignore-unused-allowlist", "--mypy-config-file", SETTINGS / "mypy.ini", cwd=tmp_path)
     assert status == 0, text
 
 
-@pytest.mark.parametrize("path", [GOOD, BAD], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", USES, ids=lambda path: path.stem)
 def test_pyright(path, tmp_path):
     if importlib.util.find_spec("pyright") is None:
         pytest.skip("pyright is not installed")
@@ -91,7 +102,7 @@ def test_pyright(path, tmp_path):
     _, text = run("pyright", "--pythonpath", sys.executable, cwd=tmp_path)
     assert re.search(r"\d+ errors?, ", text), text
     found = {int(line) for line in re.findall(rf"{path.name}:(\d+):\d+ - error", text)}
-    assert found == (wrong_lines() if path == BAD else set()), text
+    assert found == wrong_lines(path), text
 
 
 def stub_types(tree):

@@ -9,7 +9,7 @@ import sys
 import zipfile
 from pathlib import Path, PurePosixPath
 
-# Bytes of the wheel, without the OpenMP runtime that `auditwheel repair` puts into it. The aim is 1,000,000.
+# Bytes of the wheel, without the OpenMP runtime that `auditwheel repair` puts into it, and without such licences.
 LIMIT = 1_000_000
 SOURCES = (".c", ".h", ".def", ".inc", ".pyx", ".pxd")
 NATIVE = (".so", ".pyd", ".dylib", ".dll")
@@ -26,8 +26,9 @@ def problems(path):
     names = [file.filename for file in files]
     runtimes = {file: licence for file in files for runtime, licence in RUNTIMES.items()
                 if PurePosixPath(file.filename).name.startswith(runtime)}
-    size = path.stat().st_size - sum(file.compress_size for file in runtimes)
-    print(f"{path.name}: {size:,} bytes without {', '.join(f.filename for f in runtimes) or 'a runtime library'}")
+    foreign = [file for file in files if file in runtimes or file.filename.endswith(tuple(RUNTIMES.values()))]
+    size = path.stat().st_size - sum(file.compress_size for file in foreign)
+    print(f"{path.name}: {size:,} bytes without {', '.join(file.filename for file in foreign) or 'a runtime library'}")
     print(*(f"{file.file_size:10,} {file.filename}" for file in files), sep="\n")
 
     if size >= LIMIT:

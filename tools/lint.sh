@@ -20,6 +20,7 @@ check ruff check --output-format concise .
 check cython-lint fastloss/_native
 check clang-format --dry-run --Werror "${formatted[@]}"
 check codespell
+check check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 [[ ${#failed[@]} == 0 ]] || { echo "failed: ${failed[*]}" >&2; exit 1; }
 echo "all passed"

@@ -320,6 +320,7 @@ def run_information(q_name, q, p, axis, n_threads):
     cdef int class_axis, threads
     cdef Py_ssize_t b, bad_q = -1, bad_p = -1
     cdef fl_rows_partial *partials
+    cdef const fl_kernels *kernels
     q, row_shape = take_input(&job, FL_PROBABILITY_CROSS_ENTROPY, q_name, q, axis, &class_axis)
     p = q if p is None else readable("p", p)
     if p.shape != q.shape:
@@ -329,12 +330,14 @@ def run_information(q_name, q, p, axis, n_threads):
     if q.size:
         fill_view(&job.target, p, class_axis)
         fill_view(&job.value, result, -1)
+        # Rounded to float32, a p just above 1 would pass for a probability.
+        kernels = kernels_of(FL_F64) if job.target.kind == FL_F64 else kernels_for(&job.input)
         partials = <fl_rows_partial *>calloc(job.n_blocks, sizeof(fl_rows_partial))
         if partials == NULL:
             raise MemoryError
         for b in range(job.n_blocks):
             partials[b].bad_input = partials[b].bad_target = -1
-        launch(kernels_for(&job.input).run_rows, &job, partials, threads)
+        launch(kernels.run_rows, &job, partials, threads)
         for b in range(job.n_blocks - 1, -1, -1):
             bad_q = partials[b].bad_input if partials[b].bad_input >= 0 else bad_q
             bad_p = partials[b].bad_target if partials[b].bad_target >= 0 else bad_p

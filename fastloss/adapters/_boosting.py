@@ -4,6 +4,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from . import _library
@@ -22,7 +23,7 @@ HESSIANS = ("builtin", "exact", "one")
 class BoostedLoss:
     """A loss of raw scores, with the options that it is used with."""
 
-    def __init__(self, loss, options):
+    def __init__(self, loss: _library.Loss, options: dict[str, Any]) -> None:
         self.loss = loss
         self.row_wise = _library.is_row_wise(loss)
         self.options = _library.checked_options(loss, options, RESERVED)
@@ -55,7 +56,7 @@ class BoostedLoss:
 class Objective(BoostedLoss):
     """Gradient and Hessian of the weighted sum, from raw scores; the boosters' own call it with what they have."""
 
-    def __init__(self, loss, hess, options):
+    def __init__(self, loss: _library.Loss, hess: str, options: dict[str, Any]) -> None:
         super().__init__(loss, options)
         if hess not in HESSIANS:
             raise ValueError(f"hess must be one of {', '.join(map(repr, HESSIANS))}, got {hess!r}")
@@ -63,11 +64,12 @@ class Objective(BoostedLoss):
         flat = any(function.__name__ in FLAT for function in _library.functions_of(loss))
         self.constant_hess = hess == "one" or (hess == "builtin" and flat)
 
-    def hess_factor(self, n_classes):
+    def hess_factor(self, n_classes: int) -> float:
         """What the library's own softmax objective multiplies the diagonal of the Hessian by."""
         return 1.0
 
-    def derivatives(self, scores: Any, target: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+    def derivatives(self, scores: ArrayLike, target: ArrayLike,
+                    sample_weight: ArrayLike | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """(gradient, Hessian), both of the scores' shape."""
         arguments, options = self.arguments(scores, target, sample_weight)
         if self.constant_hess:
@@ -82,7 +84,7 @@ class Objective(BoostedLoss):
             hess *= self.hess_factor(hess.shape[1])
         return grad, np.maximum(hess, LEAST_HESSIAN, out=hess)
 
-    def init_score(self, target: Any, sample_weight: Any = None) -> Any:
+    def init_score(self, target: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         """The constant raw score of least loss, from which boosting should start.
 
         Parameters
@@ -174,10 +176,10 @@ def class_labels(target):
 class Metric(BoostedLoss):
     """The mean loss of raw scores, weighted."""
 
-    def __init__(self, loss, name, options):
+    def __init__(self, loss: _library.Loss, name: str | None, options: dict[str, Any]) -> None:
         super().__init__(loss, options)
         self.__name__ = self.__name__ if name is None else name
 
-    def mean(self, scores, target, sample_weight=None):
+    def mean(self, scores: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         arguments, options = self.arguments(scores, target, sample_weight)
         return float(self.loss(*arguments, reduction="mean", **options))

@@ -3,6 +3,7 @@
 
 import contextlib
 import inspect
+from typing import Any, Protocol
 
 from .._combine import CombinedLoss
 from .._function import LossFunction
@@ -13,6 +14,15 @@ ROW_LOSSES = {"cross_entropy", "multi_margin_loss", "nll_loss", "softmax_focal_l
 # Those with a gradient with respect to the target.
 BY_TARGET = {"binary_cross_entropy", "binary_cross_entropy_with_logits", "gaussian_nll_loss", "huber_loss", "kl_div",
              "l1_loss", "mse_loss", "smooth_l1_loss"}
+
+
+class Loss(Protocol):
+    """What type checkers take for a loss: a function, a configured class, or a sum made by ``fastloss.combine``."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def value_and_grad(self, *args: Any, **kwargs: Any) -> Any: ...
+    def grad(self, *args: Any, **kwargs: Any) -> Any: ...
+    def grad_and_hess(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, transforms
 from . import _library
@@ -23,7 +24,9 @@ class LinearObjective:
         Scores for each row; None if there is one and the coefficients are a vector.
     """
 
-    def __init__(self, loss, X, y, *, sample_weight, l2, fit_intercept, n_outputs, scale, reduction, options):
+    def __init__(self, loss: _library.Loss, X: Any, y: ArrayLike, *, sample_weight: ArrayLike | None, l2: float,
+                 fit_intercept: bool, n_outputs: int | None, scale: bool, reduction: str,
+                 options: dict[str, Any]) -> None:
         self.loss = loss
         self.row_wise = _library.is_row_wise(loss)
         self.options = _library.checked_options(loss, options, RESERVED)
@@ -44,7 +47,7 @@ class LinearObjective:
         self._set_weights(sample_weight, reduction)
         self.n_coefficients = self.X.shape[1] * (self.n_outputs or 1)
         size = self.n_coefficients + self.fit_intercept * (self.n_outputs or 1) + self.scale
-        self.x0: Any = np.zeros(size)
+        self.x0: NDArray[Any] = np.zeros(size)
         if self.scale:
             self.x0[-1] = 1.0
         self._at = None
@@ -67,7 +70,7 @@ class LinearObjective:
         self.weight = weight
         self._spread = weight if self.row_wise or self.n_outputs is None else weight[:, None]
 
-    def unpack(self, parameters: Any) -> tuple[Any, Any]:
+    def unpack(self, parameters: ArrayLike) -> tuple[NDArray[Any], Any]:
         """(coefficients, intercept): shapes (features,) and () for one score; (outputs, features) and (outputs,)."""
         parameters = np.asarray(parameters, dtype=np.float64)
         coefficients, rest = parameters[:self.n_coefficients], parameters[self.n_coefficients:]
@@ -76,7 +79,7 @@ class LinearObjective:
         intercept = rest if self.fit_intercept else np.zeros(self.n_outputs)
         return coefficients.reshape(self.n_outputs, -1), intercept
 
-    def scores(self, parameters: Any, X: Any = None) -> Any:
+    def scores(self, parameters: ArrayLike, X: Any = None) -> NDArray[Any]:
         """``X @ coefficients + intercept``, of the training data if no other is given."""
         coefficients, intercept = self.unpack(parameters)
         return np.asarray((self.X if X is None else X) @ coefficients.T) + intercept
@@ -93,7 +96,7 @@ class LinearObjective:
     def _options(self):
         return {"reduction": "sum", "sample_weight": self._spread, **self.options}
 
-    def value_and_grad(self, parameters: Any) -> tuple[float, Any]:
+    def value_and_grad(self, parameters: ArrayLike) -> tuple[float, NDArray[Any]]:
         """Value and gradient, in one pass: for ``scipy.optimize.minimize(..., jac=True)``."""
         parameters = np.asarray(parameters, dtype=np.float64)
         scores, by_scale = self.scores(parameters), None
@@ -106,11 +109,11 @@ class LinearObjective:
         result[:self.n_coefficients] += self.l2 * coefficients
         return value + self.l2 / 2 * float(coefficients @ coefficients), result
 
-    def value(self, parameters: Any) -> float:
+    def value(self, parameters: ArrayLike) -> float:
         """The value alone."""
         return self.value_and_grad(parameters)[0]
 
-    def grad(self, parameters: Any) -> Any:
+    def grad(self, parameters: ArrayLike) -> NDArray[Any]:
         """The gradient alone."""
         return self.value_and_grad(parameters)[1]
 
@@ -125,7 +128,7 @@ class LinearObjective:
         total = self.weight.sum() / 2
         return scale * (total + value), grad, total + value - float(grad @ (z - target))
 
-    def hessp(self, parameters: Any, vector: Any) -> Any:
+    def hessp(self, parameters: ArrayLike, vector: ArrayLike) -> NDArray[Any]:
         """The Hessian times a vector: for ``minimize(..., hessp=...)`` with a Newton method."""
         parameters, vector = np.asarray(parameters, dtype=np.float64), np.asarray(vector, dtype=np.float64)
         curvature = self._curvature(parameters)
@@ -166,8 +169,8 @@ class LinearObjective:
         return hess[:, :1] * (n * n / max(n - 1, 1)), transforms.softmax(scores)
 
 
-def linear_objective(loss: Any, X: Any, y: Any, *, sample_weight: Any = None, l2: float = 0.0,
-                     fit_intercept: bool = True, n_outputs: int | None = None, scale: bool = False,
+def linear_objective(loss: _library.Loss, X: Any, y: ArrayLike, *, sample_weight: ArrayLike | None = None,
+                     l2: float = 0.0, fit_intercept: bool = True, n_outputs: int | None = None, scale: bool = False,
                      reduction: Literal["sum", "mean"] = "sum", **options: Any) -> LinearObjective:
     r"""The objective of a linear model, for ``scipy.optimize.minimize``.
 

@@ -1,9 +1,11 @@
 # mypy: ignore-errors
 """Objectives and metrics for CatBoost."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import transforms
 from . import _boosting, _library
@@ -19,16 +21,17 @@ class Objective(_boosting.Objective):
 
     no_jit = True  # CatBoost would try to compile the methods with numba, in vain
 
-    def __init__(self, loss, hess, options):
+    def __init__(self, loss: _library.Loss, hess: str, options: dict[str, Any]) -> None:
         super().__init__(loss, hess, options)
         self._softmax = {function.__name__ for function in _library.functions_of(loss)} == {"cross_entropy"}
 
-    def calc_ders_range(self, approxes: Any, targets: Any, weights: Any) -> Any:
+    def calc_ders_range(self, approxes: ArrayLike, targets: ArrayLike, weights: ArrayLike | None) -> NDArray[Any]:
         """Pairs (first, second derivative), for all rows."""
         grad, hess = self.derivatives(np.asarray(approxes), np.asarray(targets), weights)
         return np.stack([-grad, -hess], axis=1)
 
-    def calc_ders_multi(self, approxes: Any, target: Any, weight: Any) -> tuple[Any, Any]:
+    def calc_ders_multi(self, approxes: ArrayLike, target: float,
+                        weight: float | None) -> tuple[NDArray[Any], NDArray[Any]]:
         """First derivatives, and the matrix of second ones, of one row."""
         scores = np.asarray(approxes, dtype=np.float64)[None]
         grad, hess = self.derivatives(scores, np.array([target]), None if weight is None else [weight])
@@ -55,7 +58,8 @@ class Metric(_boosting.Metric):
     def is_max_optimal(self) -> bool:
         return False
 
-    def evaluate(self, approxes: Any, target: Any, weight: Any) -> tuple[float, float]:
+    def evaluate(self, approxes: Sequence[ArrayLike], target: ArrayLike,
+                 weight: ArrayLike | None) -> tuple[float, float]:
         """(sum of losses, sum of weights)."""
         scores = np.stack(approxes, axis=1) if len(approxes) > 1 else np.asarray(approxes[0])
         weight = np.ones(len(scores)) if weight is None or not len(weight) else np.asarray(weight, dtype=np.float64)
@@ -66,7 +70,8 @@ class Metric(_boosting.Metric):
         return error / weight if weight else float("nan")
 
 
-def objective(loss: Any, *, hess: Literal["builtin", "exact", "one"] = "builtin", **options: Any) -> Objective:
+def objective(loss: _library.Loss, *, hess: Literal["builtin", "exact", "one"] = "builtin",
+              **options: Any) -> Objective:
     """A loss as a custom objective of CatBoost: ``CatBoostClassifier(loss_function=...)``, and the other interfaces.
 
     Parameters
@@ -131,7 +136,7 @@ def objective(loss: Any, *, hess: Literal["builtin", "exact", "one"] = "builtin"
     return Objective(loss, hess, options)
 
 
-def metric(loss: Any, *, name: str | None = None, **options: Any) -> Metric:
+def metric(loss: _library.Loss, *, name: str | None = None, **options: Any) -> Metric:
     """A mean loss as an evaluation metric, for ``eval_metric=``.
 
     Parameters

@@ -86,7 +86,7 @@ def _differentiable(loss, options):
     return value
 
 
-def wrap(loss: Any, **options: Any) -> Callable[..., Any]:
+def wrap(loss: _library.Loss, **options: Any) -> Callable[..., Any]:
     """A loss of fastloss as a function of JAX arrays.
 
     Parameters

@@ -3,8 +3,10 @@
 
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from . import _boosting
-from ._library import needs
+from ._library import Loss, needs
 
 with needs("lightgbm"):
     import lightgbm
@@ -22,10 +24,10 @@ def _from_either(first, second, weight):
 class Objective(_boosting.Objective):
     """A loss as LightGBM wants it; made by `objective`."""
 
-    def hess_factor(self, n_classes):
+    def hess_factor(self, n_classes: int) -> float:
         return n_classes / (n_classes - 1)
 
-    def __call__(self, y_true: Any, y_pred: Any, weight: Any = None) -> tuple[Any, Any]:
+    def __call__(self, y_true: Any, y_pred: Any, weight: Any = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """(gradient, Hessian), from ``(scores, Dataset)`` or from ``(target, scores, weight)``."""
         return self.derivatives(*_from_either(y_true, y_pred, weight))
 
@@ -33,12 +35,12 @@ class Objective(_boosting.Objective):
 class Metric(_boosting.Metric):
     """A mean loss as LightGBM wants it; made by `metric`."""
 
-    def __call__(self, y_true: Any, y_pred: Any, weight: Any = None) -> Any:
+    def __call__(self, y_true: Any, y_pred: Any, weight: Any = None) -> tuple[str, float, bool]:
         """(name, value, whether higher is better)."""
         return self.__name__, self.mean(*_from_either(y_true, y_pred, weight)), False
 
 
-def objective(loss: Any, *, hess: Literal["builtin", "exact", "one"] = "builtin", **options: Any) -> Objective:
+def objective(loss: Loss, *, hess: Literal["builtin", "exact", "one"] = "builtin", **options: Any) -> Objective:
     """A loss as a custom objective of LightGBM: ``params["objective"]``, or ``LGBMClassifier(objective=...)``.
 
     Parameters
@@ -100,7 +102,7 @@ def objective(loss: Any, *, hess: Literal["builtin", "exact", "one"] = "builtin"
     return Objective(loss, hess, options)
 
 
-def metric(loss: Any, *, name: str | None = None, **options: Any) -> Metric:
+def metric(loss: Loss, *, name: str | None = None, **options: Any) -> Metric:
     """A mean loss as an evaluation metric, for ``lightgbm.train(feval=...)`` and ``fit(eval_metric=...)``.
 
     Parameters

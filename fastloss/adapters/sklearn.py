@@ -2,9 +2,11 @@
 """Linear estimators with any loss of fastloss, and scorers, for scikit-learn."""
 
 import warnings
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import binary, classification, regression, transforms
 from . import _library, _linear
@@ -52,8 +54,12 @@ def _targets(loss, options, classes, n_scores):
 class _LinearModel(BaseEstimator):
     """What classifier and regressor share."""
 
-    def __init__(self, loss: Any = None, *, alpha: float = 1.0, fit_intercept: bool = True, max_iter: int = 1000,
-                 tol: float = 1e-8) -> None:
+    coef_: NDArray[Any]
+    intercept_: Any
+    n_iter_: int
+
+    def __init__(self, loss: _library.Loss | None = None, *, alpha: float = 1.0, fit_intercept: bool = True,
+                 max_iter: int = 1000, tol: float = 1e-8) -> None:
         self.loss = loss
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -150,7 +156,9 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
     array(['no', 'yes'], dtype='<U3')
     """
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearClassifier":
+    classes_: NDArray[Any]
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit to rows `X` of classes `y`, with weights if given."""
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
         check_classification_targets(y)
@@ -166,20 +174,20 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
         self.coef_, self.intercept_ = self._minimise(loss, X, target, sample_weight, n_scores if n_scores > 1 else None)
         return self
 
-    def decision_function(self, X: Any) -> Any:
+    def decision_function(self, X: Any) -> NDArray[Any]:
         """Scores: (N,) for two classes, positive for the second; else (N, classes)."""
         scores = self._scores(X)
         if len(self.classes_) > 2:
             return scores
         return scores[:, 0] if scores.shape[1] == 1 else scores[:, 1] - scores[:, 0]
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any) -> NDArray[Any]:
         """The class of the highest score."""
         scores = self.decision_function(X)
         return self.classes_[scores.argmax(axis=1) if scores.ndim == 2 else (scores > 0).astype(np.intp)]
 
     @available_if(_has_probabilities)
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: Any) -> NDArray[Any]:
         """Probabilities of the classes, (N, classes)."""
         scores = self.decision_function(X)
         if scores.ndim == 1:
@@ -231,7 +239,7 @@ class LinearRegressor(RegressorMixin, _LinearModel):
     array([21.])
     """
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearRegressor":
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit to rows `X` of targets `y`, with weights if given."""
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, y_numeric=True)
         loss = regression.mse_loss if self.loss is None else self.loss
@@ -241,7 +249,7 @@ class LinearRegressor(RegressorMixin, _LinearModel):
         self.coef_, self.intercept_ = coefficients[0], float(intercept[0])
         return self
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any) -> NDArray[Any]:
         """The linear function, or what it is the logarithm of."""
         scores = self._scores(X)[:, 0]
         return np.exp(scores) if self.loss is not None and _has_log_link(self.loss) else scores
@@ -282,9 +290,9 @@ def _mean_loss(y_true, y_pred, *, loss, source, labels, options, sample_weight=N
     return np.average(loss(scores, target, reduction="none", **options).sum(axis=1), weights=sample_weight)
 
 
-def scorer(loss: Any, *, labels: Any = None,
+def scorer(loss: _library.Loss, *, labels: ArrayLike | None = None,
            response_method: Literal["predict", "predict_proba", "decision_function"] | None = None,
-           **options: Any) -> Any:
+           **options: Any) -> Callable[..., float]:
     """A scorer for ``cross_val_score``, ``GridSearchCV(scoring=...)`` and the like: minus the mean loss.
 
     Parameters

@@ -3,8 +3,10 @@
 
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from . import _boosting
-from ._library import needs
+from ._library import Loss, needs
 
 with needs("xgboost"):
     import xgboost
@@ -22,10 +24,10 @@ def _from_either(first, second, sample_weight):
 class Objective(_boosting.Objective):
     """A loss as XGBoost wants it; made by `objective`."""
 
-    def hess_factor(self, n_classes):
+    def hess_factor(self, n_classes: int) -> float:
         return 2.0
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """(gradient, Hessian), from ``(scores, DMatrix)`` or from ``(target, scores, sample_weight)``."""
         return self.derivatives(*_from_either(y_true, y_pred, sample_weight))
 
@@ -38,7 +40,7 @@ class Metric(_boosting.Metric):
         return (self.__name__, value) if isinstance(y_pred, xgboost.DMatrix) else value
 
 
-def objective(loss: Any, *, hess: Literal["builtin", "exact", "one"] = "builtin", **options: Any) -> Objective:
+def objective(loss: Loss, *, hess: Literal["builtin", "exact", "one"] = "builtin", **options: Any) -> Objective:
     """A loss as a custom objective of XGBoost, for ``xgboost.train(obj=...)`` and ``XGBClassifier(objective=...)``.
 
     Parameters
@@ -99,7 +101,7 @@ def objective(loss: Any, *, hess: Literal["builtin", "exact", "one"] = "builtin"
     return Objective(loss, hess, options)
 
 
-def metric(loss: Any, *, name: str | None = None, **options: Any) -> Metric:
+def metric(loss: Loss, *, name: str | None = None, **options: Any) -> Metric:
     """A mean loss as an evaluation metric, for ``xgboost.train(custom_metric=...)`` and ``eval_metric=``.
 
     Parameters

@@ -40,16 +40,20 @@ def test_native_interface_reproduces_the_builtin(data, case, weighted, average):
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("average", [False, True], ids=["from 0", "from average"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("case", CASES)
-def test_estimators_reproduce_the_builtin(data, case, weighted):
+def test_estimators_reproduce_the_builtin(data, case, weighted, average):
     builtin, loss, _, link, _ = CASES[case]
     kind = lightgbm.LGBMRegressor if case == "regression" else lightgbm.LGBMClassifier
     target, weight = data.cases()[case], data.weight if weighted else None
     settings = {"n_estimators": 20, "num_leaves": 7, "n_jobs": 1, "verbose": -1}
-    expected = kind(objective=builtin, boost_from_average=False, **settings).fit(data.X, target, sample_weight=weight)
-    got = kind(objective=adapter.objective(loss), **settings).fit(data.X, target, sample_weight=weight)
-    raw = link(got.predict(data.X, raw_score=True))
+    expected = kind(objective=builtin, boost_from_average=average, **settings).fit(data.X, target, sample_weight=weight)
+    objective = adapter.objective(loss)
+    start = np.multiply(average, objective.init_score(target, weight))
+    got = kind(objective=objective, **settings).fit(data.X, target, sample_weight=weight,
+                                                    init_score=np.full((300, *start.shape), start))
+    raw = link(got.predict(data.X, raw_score=True) + start)
     method = expected.predict if case == "regression" else expected.predict_proba
     np.testing.assert_allclose(raw, method(data.X)[:, 1] if case == "binary" else method(data.X), atol=1e-5)
 

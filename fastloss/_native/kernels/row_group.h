@@ -81,6 +81,9 @@ static double class_weight(const fl_rows_job *job, int64_t label)
     return weight;
 }
 
+/* Whether the target spreads something over the row. */
+FL_INLINE int has_base(const fl_rows_job *job) { return job->target.data || job->smoothing > 0; }
+
 static void block_bounds(const fl_rows_job *job, fl_size block, fl_size *first, fl_size *last)
 {
     *first = block * job->block_rows;
@@ -162,8 +165,12 @@ static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
     g->plain = !weighted && !g->some_skipped && job->op < FL_SOFTMAX_FOCAL; /* whose kernels write there too */
     FL_LANEWISE
     for (int l = 0; l < GROUP; l++) {
-        int live = g->label[l] != SKIPPED;
         g->own[l] = g->label[l] >= 0 ? (1 - job->smoothing) * class_weight(job, g->label[l]) : 0;
+        if (g->label[l] >= 0 && g->own[l] == 0 && !has_base(job)) { /* a class of weight 0 */
+            g->label[l] = SKIPPED;
+            g->some_skipped = 1;
+        }
+        int live = g->label[l] != SKIPPED;
         g->factor[l] = !live ? 0 : weighted ? factor[l] : 1;
         g->scale[l] = !live ? 0 : weighted ? job->scale * factor[l] * upstream[l] : job->scale;
         g->total[l] = g->own[l];
@@ -207,9 +214,6 @@ static void group_logs(const row_group *g, T *logs)
     for (int l = 0; l < GROUP; l += WIDTH)
         v_store(logs + l, v_log1p_nonnegative(v_load(logs + l)));
 }
-
-/* Whether the target spreads something over the row. */
-FL_INLINE int has_base(const fl_rows_job *job) { return job->target.data || job->smoothing > 0; }
 
 /* Whether the gradient is the one at the top of this file. */
 FL_INLINE int has_softmax_gradient(const fl_rows_job *job)

@@ -52,8 +52,8 @@ FL_INLINE vf v_margin_excess(vf x, const sum_constants *k)
 
 FL_INLINE vf v_positive_part(vf x) { return v_where_lt(x, v_set(0), v_set(0), x); }
 
-/* 1 where x > 0, 0 elsewhere; NaN stays NaN. */
-FL_INLINE vf v_is_positive(vf x) { return v_where_lt(v_set(0), x, v_set(1), v_where_eq(x, x, v_set(0), x)); }
+/* `yes` where x > 0, 0 elsewhere, also where `yes` is infinite; NaN stays NaN. */
+FL_INLINE vf v_if_positive(vf x, vf yes) { return v_where_lt(v_set(0), x, yes, v_where_eq(x, x, v_set(0), x)); }
 
 /* 0 for a probability, 1 for anything else. */
 FL_INLINE vf v_no_probability(vf x)
@@ -69,7 +69,7 @@ FL_INLINE sum_parts sum_terms(int op, vf x, vf t, const sum_constants *k)
     if (is_margin(op)) {
         vf excess = v_margin_excess(x, k), positive = v_positive_part(excess), shrunk = positive * k->shrink;
         s.term[0] = (op == FL_MULTI_MARGIN ? v_set(1) : positive) * shrunk;
-        s.term[1] = v_is_positive(excess);
+        s.term[1] = v_if_positive(excess, v_set(1));
         s.term[2] = shrunk;
     } else if (op == FL_PROBABILITY_CROSS_ENTROPY) {
         s.term[0] = v_where_eq(t, v_set(0), v_set(0), -(t * v_log(x))); /* 0 * inf counts 0 */
@@ -106,10 +106,10 @@ FL_INLINE vf v_log_softmax_slope(vf x, vf t, const sum_constants *k)
 
 FL_INLINE vf sum_slope(int op, vf x, vf t, const sum_constants *k)
 {
-    if (op == FL_MULTI_MARGIN)
-        return k->factor * v_is_positive(v_margin_excess(x, k));
-    if (op == FL_MULTI_MARGIN_SQUARED)
-        return k->factor * v_positive_part(v_margin_excess(x, k));
+    if (is_margin(op)) {
+        vf excess = v_margin_excess(x, k), slope = op == FL_MULTI_MARGIN ? v_set(1) : excess;
+        return v_if_positive(excess, k->factor * slope);
+    }
     if (op == FL_LOG_SOFTMAX_GRAD)
         return v_log_softmax_slope(x, t, k);
     vf low, difference = v_minus_total(t, k, &low);
@@ -120,7 +120,7 @@ FL_INLINE vf sum_curvature(int op, vf x, const sum_constants *k)
 {
     if (op == FL_MULTI_MARGIN)
         return v_set(0);
-    return k->factor * v_is_positive(v_margin_excess(x, k));
+    return v_if_positive(v_margin_excess(x, k), k->factor);
 }
 
 /* Before the sums: what a row's label gives. */
@@ -155,15 +155,16 @@ static void finish_sums(const fl_rows_job *job, int l, const fl_sum sums[N_SUMS]
         g->value[l] = g->own[l] * (total / ((double)s->shrink * (double)job->n_classes));
 }
 
+/* A sum of 0 counts 0, also where the scale is infinite. */
 static T margin_label_gradient(const fl_rows_job *job, const row_group *g, const sum_rows *s, int l)
 {
     double sum = job->op == FL_MULTI_MARGIN ? s->sums[l][1] : 2 * (s->sums[l][2] / (double)s->shrink);
-    return (T)(0 - g->scale[l] * g->own[l] * (sum / (double)job->n_classes));
+    return sum == 0 ? 0 : (T)(0 - g->scale[l] * g->own[l] * (sum / (double)job->n_classes));
 }
 
 static T margin_label_hessian(const fl_rows_job *job, const row_group *g, const sum_rows *s, int l)
 {
-    if (job->op == FL_MULTI_MARGIN)
+    if (job->op == FL_MULTI_MARGIN || s->sums[l][1] == 0)
         return 0;
     return (T)(2 * g->scale[l] * g->own[l] * (s->sums[l][1] / (double)job->n_classes));
 }
@@ -455,11 +456,6 @@ FL_INLINE void sum_group_of(const fl_rows_job *job, int op, fl_size row, int n, 
 
 static void sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, fl_rows_partial *partial)
 {
-    for (int l = 0; l < GROUP; l++)
-        if (g->label[l] >= 0 && g->own[l] == 0) { /* a class of weight 0 */
-            g->label[l] = SKIPPED;
-            g->some_skipped = 1;
-        }
     switch (job->op) { /* compiled once for each */
     case FL_MULTI_MARGIN:
         sum_group_of(job, FL_MULTI_MARGIN, row, n, g, partial);

@@ -29,11 +29,11 @@
 
 #if FL_DOUBLE
 typedef double T;
-typedef int64_t fl_bits;
+typedef uint64_t fl_bits; /* without a sign: they may wrap */
 #define PICK(f32, f64) f64
 #else
 typedef float T;
-typedef int32_t fl_bits;
+typedef uint32_t fl_bits; /* without a sign: they may wrap */
 #define PICK(f32, f64) f32
 #endif
 
@@ -66,9 +66,6 @@ typedef T vf;
 
 #if FL_AVX512 || FL_AVX2 || FL_SSE2 || FL_NEON
 typedef fl_bits vi __attribute__((vector_size(VECTOR_BYTES)));
-typedef PICK(uint32_t, uint64_t) fl_unsigned_bits;
-typedef fl_unsigned_bits vu __attribute__((vector_size(VECTOR_BYTES)));
-FL_INLINE vi v_shift_right(vi x) { return (vi)((vu)x >> PICK(23, 52)); } /* logical, by the mantissa */
 FL_INLINE vi v_bits(vf x) { return (vi)x; }
 FL_INLINE vf v_from_bits(vi x) { return (vf)x; }
 #if FL_NEON
@@ -78,7 +75,6 @@ FL_INLINE vf v_set(T x) { return INTRINSIC(set1)(x); }
 #endif
 #else
 typedef fl_bits vi;
-FL_INLINE vi v_shift_right(vi x) { return (vi)((PICK(uint32_t, uint64_t))x >> PICK(23, 52)); }
 FL_INLINE vi v_bits(vf x)
 {
     vi b;
@@ -93,6 +89,7 @@ FL_INLINE vf v_from_bits(vi b)
 }
 FL_INLINE vf v_set(T x) { return x; }
 #endif
+FL_INLINE vi v_shift_right(vi x) { return x >> PICK(23, 52); } /* by the mantissa */
 
 enum {
     WIDTH = VECTOR_BYTES / (int)sizeof(T), /* elements in a native vector */

@@ -1,6 +1,8 @@
 # mypy: ignore-errors
 """A loss of fastloss as a node of PyTorch's graph."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -104,7 +106,8 @@ def _reduced(gradient, shape):
     return gradient.sum_to_size(shape)
 
 
-def apply(loss: Any, input: Any, target: Any, *others: Any, **options: Any) -> torch.Tensor:
+def apply(loss: _library.Loss, input: torch.Tensor, target: torch.Tensor, *others: torch.Tensor | float,
+          **options: Any) -> torch.Tensor:
     """Any loss of fastloss on tensors, with its gradient for PyTorch's autograd.
 
     Parameters
