@@ -465,3 +465,16 @@ def test_multi_margin_without_excess_is_0_however_large_the_factor(classes, p, d
     expected[1, :2] = [-np.inf, np.inf]
     np.testing.assert_array_equal(gradient, expected)
     np.testing.assert_array_equal(hessian, np.abs(expected) if p == 2 else np.zeros_like(input))
+
+
+@both_dtypes
+@pytest.mark.parametrize("classes", [3, 70])
+def test_multi_margin_whose_doubled_sum_overflows(classes, dtype):
+    """The mean over the classes brings the gradient of the label back among the numbers."""
+    largest = float(np.finfo(dtype).max)
+    input = np.zeros((1, classes), dtype)
+    input[0, 1] = 0.6 * largest
+    gradient = fl.multi_margin_loss.grad(input, [0], p=2)
+    expected = -2 * (float(input[0, 1]) / classes)
+    assert gradient[0, 0] == pytest.approx(expected, rel=4 * float(np.finfo(dtype).eps))
+    assert gradient[0, 1] == pytest.approx(-expected, rel=4 * float(np.finfo(dtype).eps))

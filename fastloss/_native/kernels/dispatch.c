@@ -4,7 +4,8 @@ int fl_compiled_isa(int i, const fl_kernels **f32, const fl_kernels **f64, int *
 {
     *runs = 1;
 #ifdef FL_HAS_X86_TARGETS
-    /* __builtin_cpu_supports asks the operating system too: a kernel that does not save the wide registers hides them. */
+    /* __builtin_cpu_supports asks the operating system too: a kernel that does not save the wide registers hides
+     * them. */
     __builtin_cpu_init();
     if (i == 0) {
         *runs = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&

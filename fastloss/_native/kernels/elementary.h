@@ -1,8 +1,8 @@
 /* exp and log on lanes, each with its domain and error bound.
  *
  * Not the C library's: its results differ between systems and versions, and it is not inlined into the loops. The
- * coefficients come from tools/minimax.py; the bounds were measured by tools/exhaustive.py (docs/exhaustive.md). (Named elementary.h
- * because a header called math.h would hide the system's.) */
+ * coefficients come from tools/minimax.py; the bounds were measured by tools/exhaustive.py (docs/exhaustive.md).
+ * (Named elementary.h because a header called math.h would hide the system's.) */
 #ifndef FASTLOSS_ELEMENTARY_H
 #define FASTLOSS_ELEMENTARY_H
 
@@ -29,9 +29,9 @@ FL_INLINE vf v_polynomial_block(const T *c, int n, vf x, vf x2)
     return n > 2 ? v_fma(high, x2, low) : low;
 }
 
-/* The same polynomial in blocks of four terms, which need not wait for each other (Estrin's rule); x2 is x x. A loop body
- * of a hundred operations is longer than what the processor looks ahead: then its time is that of its longest chain, and
- * Horner's rule was a sixth of it. */
+/* The same polynomial in blocks of four terms, which need not wait for each other (Estrin's rule); x2 is x x. A
+ * loop body of a hundred operations is longer than what the processor looks ahead: then its time is that of its
+ * longest chain, and Horner's rule was a sixth of it. */
 FL_INLINE vf v_polynomial_blocks(const T *c, int degree, vf x, vf x2)
 {
     const int last = degree % 4 == 0 && degree > 0 ? degree - 4 : degree - degree % 4;
@@ -59,8 +59,8 @@ FL_INLINE vf v_one_plus_times(vf s, vf power)
 #endif
 }
 
-/* exp(d) from its reduced argument r = d - n log 2, `biased` being n + EXPONENT_MAGIC; 0 below the smallest normal number.
- * A multiplication by 2^n, not an addition to the exponent: the latter turns some NaNs into numbers. */
+/* exp(d) from its reduced argument r = d - n log 2, `biased` being n + EXPONENT_MAGIC; 0 below the smallest normal
+ * number. A multiplication by 2^n, not an addition to the exponent: the latter turns some NaNs into numbers. */
 FL_INLINE vf v_exp_of_reduced(vf d, vf biased, vf r)
 {
     static const T q[] = PICK(EXP_Q_F32, EXP_Q_F64);
@@ -123,8 +123,8 @@ FL_INLINE vf v_exp_below(vf x, maximum_split m)
     return v_exp_nonpositive_and(d, error - m.rest);
 }
 
-/* exp(x + tail) for any x and tiny tail: inf from the largest number on, 0 below the smallest normal one. At most 1.1 ULP.
- * The power of two is applied in two factors where x > 0, because 2^128 (2^1024) itself is no number. */
+/* exp(x + tail) for any x and tiny tail: inf from the largest number on, 0 below the smallest normal one. At most
+ * 1.1 ULP. The power of two is applied in two factors where x > 0, because 2^128 (2^1024) itself is no number. */
 FL_INLINE vf v_exp(vf x, vf tail)
 {
     static const T q[] = PICK(EXP_Q_F32, EXP_Q_F64);
@@ -156,7 +156,8 @@ FL_INLINE vf v_expm1_nonpositive(vf x)
     vf low = n * v_set(-PICK(LN2_LO_F32, LN2_LO_F64)), square;
     r = r + low;
     square = r * r;
-    vf core = v_fma(square, v_fma(r, v_polynomial(g, PICK(EXPM1_G_F32_DEGREE, EXPM1_G_F64_DEGREE), r), v_set((T)0.5)), r);
+    vf rest = v_polynomial(g, PICK(EXPM1_G_F32_DEGREE, EXPM1_G_F64_DEGREE), r);
+    vf core = v_fma(square, v_fma(r, rest, v_set((T)0.5)), r);
     vf power = v_from_bits(v_bits(biased) << MANTISSA_BITS);
     return v_fma(power, core, power - v_set(1));
 }

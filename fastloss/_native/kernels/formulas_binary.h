@@ -105,8 +105,8 @@ FL_INLINE terms binary_cross_entropy_terms(vf x, vf y, const vf *p)
     return t;
 }
 
-/* The power q^gamma of the focal loss multiplies the relative error of q by gamma, that of log q by gamma log q: so both
- * are pairs. */
+/* The power q^gamma of the focal loss multiplies the relative error of q by gamma, that of log q by gamma log q: so
+ * both are pairs. */
 
 /* exp(d) = (hi + lo) power for |d| up to the logarithm of the smallest normal number; relative error 0.02 ULP. */
 FL_INLINE pair v_exp_pair(vf d, vf *power)

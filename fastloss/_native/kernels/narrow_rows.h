@@ -36,9 +36,9 @@ typedef struct {
     const T *ahead, *output; /* where the rows of the next group lie, and where this one's results go */
 } narrow_state;
 
-/* exp of class c; what it adds to `others`: 0 where it is the maximum. Meanwhile memory is fetched, as much for each class
- * as a class has: rows of a tile are read and written in an order that the processor does not foresee, and many requests
- * at once would block (a third of the time of 32 and 64 classes). */
+/* exp of class c; what it adds to `others`: 0 where it is the maximum. Meanwhile memory is fetched, as much for
+ * each class as a class has: rows of a tile are read and written in an order that the processor does not foresee,
+ * and many requests at once would block (a third of the time of 32 and 64 classes). */
 FL_INLINE vf narrow_exp(narrow_state *s, T *x_c, fl_size c, int keep)
 {
     v_prefetch(s->ahead + c * WIDTH);
@@ -81,8 +81,8 @@ FL_INLINE vf narrow_maximum(const T *x, fl_size n_classes)
 }
 
 /* Statistics of WIDTH rows, lanes [lane, lane + WIDTH) of a tile; leaves the exponentials in the tile if `keep`. */
-FL_INLINE void narrow_lanes(int op, T *x, const T *base, fl_size n_classes, int keep, int with_top, int lane, row_group *g,
-                            tile_sums *sums, const T *ahead, const T *output)
+FL_INLINE void narrow_lanes(int op, T *x, const T *base, fl_size n_classes, int keep, int with_top, int lane,
+                            row_group *g, tile_sums *sums, const T *ahead, const T *output)
 {
     narrow_state s = {.maximum = narrow_maximum(x, n_classes), .ahead = ahead, .output = output};
     s.exp_sum = s.exp_error = s.ties = s.base_sum = s.base_error = s.base_top = v_set(0);

@@ -1,4 +1,5 @@
-/* The one place that knows about OpenMP's threads, fork and waiting. The loops themselves are prange in the .pyx files. */
+/* The one place that knows about OpenMP's threads, fork and waiting. The loops themselves are prange in the .pyx
+ * files. */
 #ifndef FASTLOSS_PARALLEL_H
 #define FASTLOSS_PARALLEL_H
 

@@ -13,8 +13,8 @@
 
 typedef terms formula(vf x, vf y, const vf *p);
 
-/* A double in two numbers of type T: rounding it to float would be seen in every derivative. `low` has the sign of `high`
- * and is not 0 (but for a scale of 0), or an infinity times both would add up to NaN. */
+/* A double in two numbers of type T: rounding it to float would be seen in every derivative. `low` has the sign of
+ * `high` and is not 0 (but for a scale of 0), or an infinity times both would add up to NaN. */
 typedef struct {
     vf high, low;
 } split_scale;
@@ -47,8 +47,9 @@ FL_INLINE vf v_scaled(vf x, split_scale scale)
 #endif
 }
 
-/* Where a vector is a whole unit, its values are added up in the loop that computes them: in a loop of their own the memory
- * would be idle. (Smaller vectors would need the formula once for each part of the unit: a wheel half as large again.) */
+/* Where a vector is a whole unit, its values are added up in the loop that computes them: in a loop of their own
+ * the memory would be idle. (Smaller vectors would need the formula once for each part of the unit: a wheel half as
+ * large again.) */
 enum { MAP_ADDS = UNIT == 1 };
 
 /* n is a multiple of LANES; grad may be x. Every argument up to `cost` is a constant where this is inlined. */
@@ -118,7 +119,8 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
 #include "losses.def"
 #undef FL_LOSS
 
-/* The loops of one loss: for the value alone; and for each wrt the gradient, value and gradient, gradient and Hessian. */
+/* The loops of one loss: for the value alone; and for each wrt the gradient, value and gradient, gradient and
+ * Hessian. */
 typedef struct {
     int cost;
     map_kernel *value, *derivatives[3][3];
@@ -231,9 +233,9 @@ static void finish_sums_of_chunk(lane_sums *sums, const lane_sums *before, int a
         fl_add(loss, (double)value[i]);
 }
 
-/* Whether to write past the caches: results that will have left them when they are next needed, but not over an operand,
- * whose lines are there already. Where a loop computes while its stores wait, that costs more than it gives (a tenth of
- * binary_cross_entropy_with_logits). */
+/* Whether to write past the caches: results that will have left them when they are next needed, but not over an
+ * operand, whose lines are there already. Where a loop computes while its stores wait, that costs more than it
+ * gives (a tenth of binary_cross_entropy_with_logits). */
 enum { STREAM_BYTES = 1 << 24 };
 
 static int may_stream(const fl_pointwise_job *job, const operand *input, const operand *target)
@@ -304,7 +306,8 @@ static void run_chunk(block_pass *b, fl_size start, fl_size n)
         view_read_numbers(&job->grad_output, start, n, upstream);
         u = upstream;
     }
-    T *v = result_chunk(&b->value, start, n), *g = result_chunk(&b->grad, start, n), *h = result_chunk(&b->hess, start, n);
+    T *v = result_chunk(&b->value, start, n), *g = result_chunk(&b->grad, start, n);
+    T *h = result_chunk(&b->hess, start, n);
     b->map(x, y, p, whole, &b->scale, v, g, h, &b->sums, n == whole ? b->streams : NULL);
     if (b->weighs && job->want & FL_GRAD)
         weigh_derivatives(g, w, u, n, job->scale);

@@ -26,7 +26,8 @@ static fl_size first_failure(const fl_check *check, const double *x, const doubl
     return -1;
 }
 
-/* A check as numbers of type T see it: between two of them, which are outside themselves; or, if `pair`, one of them. */
+/* A check as numbers of type T see it: between two of them, which are outside themselves; or, if `pair`, one of
+ * them. */
 typedef struct {
     const T *direct; /* the memory to be checked, or NULL where it has to be read */
     T low, high, inside;
@@ -59,8 +60,8 @@ FL_INLINE vf v_check(const direct_check *check, vf x, vf fails)
     return v_where_lt(low, x, v_where_lt(x, high, fails, yes), yes);
 }
 
-/* Whether all of n elements pass, at a few operations a vector: nearly all do. (In the compiler's own vectors it took twice
- * the time.) */
+/* Whether all of n elements pass, at a few operations a vector: nearly all do. (In the compiler's own vectors it
+ * took twice the time.) */
 static int all_pass(const direct_check *check, fl_size start, fl_size n)
 {
     enum { PARTS = 4 };

@@ -17,8 +17,8 @@ static void add_chunk(lane_totals *totals, const double *terms, fl_size n)
     *totals = local;
 }
 
-/* weight times sample_weight of a chunk, in double: float32 could neither hold nor multiply all of them. NULL if there is
- * neither. */
+/* weight times sample_weight of a chunk, in double: float32 could neither hold nor multiply all of them. NULL if
+ * there is neither. */
 static const double *load_weights(const fl_view *weight, const fl_view *sample_weight, fl_size start, fl_size n,
                                   double *product)
 {
@@ -34,8 +34,8 @@ static const double *load_weights(const fl_view *weight, const fl_view *sample_w
     return product;
 }
 
-/* Derivatives times scale, weight and upstream gradient (either may be NULL), rounded once. An element of weight 0 counts
- * 0 even if it is NaN. */
+/* Derivatives times scale, weight and upstream gradient (either may be NULL), rounded once. An element of weight 0
+ * counts 0 even if it is NaN. */
 static void weigh_derivatives(T *x, const double *weight, const double *upstream, fl_size n, double scale)
 {
     double factor[CHUNK];

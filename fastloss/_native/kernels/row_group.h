@@ -16,7 +16,7 @@
 #include "views.h"
 
 enum {
-    GROUP = 2 * LANES, /* two vectors of AVX-512 in every loop: while one waits for a division, the other goes on (10 % on 10 classes) */
+    GROUP = 2 * LANES, /* two vectors of AVX-512 in every loop: while one divides, the other goes on (10 % of 10 classes) */
     NO_LABEL = -1, /* a row without a label: probability targets, transforms */
     SKIPPED = -2,  /* ignored, of weight 0, or padding: not read, loss 0, gradient 0 */
     INVALID = -3
@@ -140,8 +140,8 @@ static fl_size group_labels(const fl_rows_job *job, fl_size row, int n, int64_t 
     return GROUP - n + (job->labels.data ? canonical_labels(job, row, n, labels) : 0);
 }
 
-/* The labels of a group, and what its rows weigh. A group without weights and ignored rows leaves the weights of another
- * such as they are: most calls have no other. */
+/* The labels of a group, and what its rows weigh. A group without weights and ignored rows leaves the weights of
+ * another such as they are: most calls have no other. */
 static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     const int weighted = job->weight.data || job->sample_weight.data || job->grad_output.data;
@@ -180,8 +180,8 @@ static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
     }
 }
 
-/* The gradient at the label where the target puts nothing elsewhere, from ratio = scale total / (1 + others): all terms are
- * positive, whether the label is the maximum or not. */
+/* The gradient at the label where the target puts nothing elsewhere, from ratio = scale total / (1 + others): all
+ * terms are positive, whether the label is the maximum or not. */
 FL_INLINE double label_slope(const row_group *g, int l, double ratio)
 {
     return -ratio * (g->others[l] + (1 - (double)g->label_exp[l]));

@@ -1,10 +1,10 @@
-/* Results written past the caches, so that their lines need not be read first: a third of the time of mse_loss on arrays
- * that no cache holds.
+/* Results written past the caches, so that their lines need not be read first: a third of the time of mse_loss on
+ * arrays that no cache holds.
  *
- * Only whole lines can be written so: a part of one costs a round trip to memory (at the end of each chunk it took twice
- * the time of ordinary stores). Arrays mostly begin in the middle of a line, but vectors must not begin elsewhere than
- * without this, or the lanes of the sums would hold other elements. So each aligned vector is put together from two
- * neighbours, and what is left at the end of a chunk is held until the next. */
+ * Only whole lines can be written so: a part of one costs a round trip to memory (at the end of each chunk it took
+ * twice the time of ordinary stores). Arrays mostly begin in the middle of a line, but vectors must not begin
+ * elsewhere than without this, or the lanes of the sums would hold other elements. So each aligned vector is put
+ * together from two neighbours, and what is left at the end of a chunk is held until the next. */
 #ifndef FASTLOSS_STREAM_H
 #define FASTLOSS_STREAM_H
 

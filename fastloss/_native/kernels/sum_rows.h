@@ -1,11 +1,12 @@
-/* Operations that add something up over the classes of a row, and then make each result from its class and the sums:
+/* Operations that add something up over the classes of a row, and then make each result from its class and the
+ * sums:
  *
  *     multi_margin_loss                x and the row's label
  *     entropy, cross_entropy_probs     x and t, both probabilities; value only
  *     softmax_grad, log_softmax_grad   x the transform's result, t the gradient that comes back to it
  *
- * sum_terms and sum_slope are the formulas; how a row is walked is the same for all: narrow rows with rows as lanes, wide
- * ones in chunks along the classes. */
+ * sum_terms and sum_slope are the formulas; how a row is walked is the same for all: narrow rows with rows as
+ * lanes, wide ones in chunks along the classes. */
 #ifndef FASTLOSS_SUM_ROWS_H
 #define FASTLOSS_SUM_ROWS_H
 
@@ -16,7 +17,7 @@ enum { N_SUMS = 3 };
 /* What the formulas of a row need besides its classes; a number a row. */
 typedef struct {
     FL_ALIGNED T offset[GROUP], offset_low[GROUP]; /* margin - x at the label */
-    T shrink;                           /* a power of two close to 1 / classes, so that no sum overflows before its mean */
+    T shrink;                           /* a power of two close to 1 / classes: no sum overflows before its mean */
     T factor[GROUP];                    /* of the gradient */
     T total[GROUP], total_low[GROUP];   /* the first sum, in twice the precision */
     double sums[GROUP][N_SUMS];
@@ -91,8 +92,8 @@ FL_INLINE vf v_minus_total(vf y, const sum_constants *k, vf *low)
     return difference;
 }
 
-/* t - exp(x) total. For the likely class it is written (t - total) - (exp(x) - 1) total, because there t is close to the
- * total when the gradient comes from a label. */
+/* t - exp(x) total. For the likely class it is written (t - total) - (exp(x) - 1) total, because there t is close
+ * to the total when the gradient comes from a label. */
 FL_INLINE vf v_log_softmax_slope(vf x, vf t, const sum_constants *k)
 {
     vf p = v_exp(x, v_set(0)), product = p * k->total, difference = t, error = v_set(0), low;
@@ -155,11 +156,12 @@ static void finish_sums(const fl_rows_job *job, int l, const fl_sum sums[N_SUMS]
         g->value[l] = g->own[l] * (total / ((double)s->shrink * (double)job->n_classes));
 }
 
-/* A sum of 0 counts 0, also where the scale is infinite. */
+/* A sum of 0 counts 0, also where the scale is infinite. The sum comes last: multiplied by 2 it might overflow. */
 static T margin_label_gradient(const fl_rows_job *job, const row_group *g, const sum_rows *s, int l)
 {
-    double sum = job->op == FL_MULTI_MARGIN ? s->sums[l][1] : 2 * (s->sums[l][2] / (double)s->shrink);
-    return sum == 0 ? 0 : (T)(0 - g->scale[l] * g->own[l] * (sum / (double)job->n_classes));
+    const int squared = job->op != FL_MULTI_MARGIN;
+    const double sum = s->sums[l][squared ? 2 : 1], slope = squared ? 2 / (double)s->shrink : 1;
+    return sum == 0 ? 0 : (T)(0 - g->scale[l] * g->own[l] * (slope / (double)job->n_classes) * sum);
 }
 
 static T margin_label_hessian(const fl_rows_job *job, const row_group *g, const sum_rows *s, int l)

@@ -1,9 +1,10 @@
-/* Tiles: GROUP rows transposed, class c of row l at tile[c * GROUP + l], so that rows of few classes fill the lanes.
+/* Tiles: GROUP rows transposed, class c of row l at tile[c * GROUP + l], so that rows of few classes fill the
+ * lanes.
  *
- * A tile is loaded and stored in strips of QUAD = 16 bytes of each row. The 128-bit lanes of a vector are filled from rows
- * that lie QUAD rows apart, so that a transposition within the 128-bit lanes is a transposition of the strip. (Squares as
- * wide as a vector need shuffles across those lanes, too, and 10 classes use a third of such a square only: together
- * with the stores that was a fifth of the time of 65536x10.) */
+ * A tile is loaded and stored in strips of QUAD = 16 bytes of each row. The 128-bit lanes of a vector are filled
+ * from rows that lie QUAD rows apart, so that a transposition within the 128-bit lanes is a transposition of the
+ * strip. (Squares as wide as a vector need shuffles across those lanes, too, and 10 classes use a third of such a
+ * square only: together with the stores that was a fifth of the time of 65536x10.) */
 #ifndef FASTLOSS_TILES_H
 #define FASTLOSS_TILES_H
 
@@ -152,8 +153,8 @@ static void tile_to_rows(const T *tile, int lanes, fl_size n_classes, T *rows)
         }
 }
 
-/* The other way. `at_label` is what goes to the label of each row that has one, or NULL: in the tile it would be written
- * element by element and read by the vector, which waits for such writes. */
+/* The other way. `at_label` is what goes to the label of each row that has one, or NULL: in the tile it would be
+ * written element by element and read by the vector, which waits for such writes. */
 static void store_tile(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g, const T *tile,
                        const T *at_label)
 {

@@ -106,8 +106,8 @@ enum { FL_VALUE = 1, FL_GRAD = 2, FL_HESS = 4 };
 /* What to differentiate with respect to: the input, the target, or the first parameter. */
 enum { FL_WRT_INPUT, FL_WRT_TARGET, FL_WRT_PARAMETER };
 
-/* The domain of an argument: from low to high, low itself left out if bit 1 of `open` is set, high if bit 2; or, if `pair`,
- * just those two values. */
+/* The domain of an argument: from low to high, low itself left out if bit 1 of `open` is set, high if bit 2; or, if
+ * `pair`, just those two values. */
 typedef struct {
     fl_view view;
     double low, high;

@@ -18,13 +18,13 @@
 #define FL_OUTLINE __attribute__((noinline)) /* what is rare should not lengthen what is not */
 #define FL_UNROLL _Pragma("GCC unroll 16")
 #define FL_LANEWISE _Pragma("GCC unroll 1")
-#define FL_KEEP_ONE_LOOP(flag) __asm__("" : "+r"(flag)) /* not one loop for each value of it: the wheel's size */
+#define FL_KEEP_ONE_LOOP(x) __asm__("" : "+r"(x)) /* no loop for each value of a flag, no gathers: the wheel's size */
 #else
 #define FL_INLINE static inline
 #define FL_OUTLINE
 #define FL_UNROLL
 #define FL_LANEWISE
-#define FL_KEEP_ONE_LOOP(flag)
+#define FL_KEEP_ONE_LOOP(x)
 #endif
 
 #if FL_DOUBLE
@@ -37,8 +37,8 @@ typedef uint32_t fl_bits; /* without a sign: they may wrap */
 #define PICK(f32, f64) f32
 #endif
 
-/* For arrays on the stack: a vector across two lines is read and written twice. (A third of the time of mse_loss depended on
- * where the stack happened to begin.) */
+/* For arrays on the stack: a vector across two lines is read and written twice. (A third of the time of mse_loss
+ * depended on where the stack happened to begin.) */
 #define FL_ALIGNED _Alignas(64)
 
 #define FL_HAS_FMA (FL_AVX512 || FL_AVX2 || FL_NEON)
@@ -106,8 +106,8 @@ FL_INLINE vf v_load(const T *p)
 
 FL_INLINE void v_store(T *p, vf v) { memcpy(p, &v, sizeof v); }
 
-/* Asks for the memory at p, which may lie beyond the array, to be read or written: while the exponentials of one row are
- * computed, the next can come from memory (a quarter of the time of 4096x1000). */
+/* Asks for the memory at p, which may lie beyond the array, to be read or written: while the exponentials of one
+ * row are computed, the next can come from memory (a quarter of the time of 4096x1000). */
 FL_INLINE void v_prefetch(const void *p)
 {
 #if defined(__GNUC__)
@@ -291,8 +291,8 @@ FL_INLINE vf v_first_lanes(vf x, fl_size n)
     return v_load_part(lanes, n, v_set(0));
 }
 
-/* Adds the upper half of 2 * half numbers to the lower one. (`half` a constant: in a loop over halves gcc 12 went through
- * memory number by number, which was a fifth of the time of 100 classes.) */
+/* Adds the upper half of 2 * half numbers to the lower one. (`half` a constant: in a loop over halves gcc 12 went
+ * through memory number by number, which was a fifth of the time of 100 classes.) */
 FL_INLINE void add_halves(double *total, int half)
 {
     for (int i = 0; i < half; i++)

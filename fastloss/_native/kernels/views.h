@@ -110,7 +110,8 @@ FL_INLINE uint16_t swapped16(uint16_t b) { return (uint16_t)(b << 8 | b >> 8); }
 FL_INLINE uint32_t swapped32(uint32_t b) { return (uint32_t)swapped16((uint16_t)b) << 16 | swapped16((uint16_t)(b >> 16)); }
 FL_INLINE uint64_t swapped64(uint64_t b) { return (uint64_t)swapped32((uint32_t)b) << 32 | swapped32((uint32_t)(b >> 32)); }
 
-/* n elements, stride bytes apart; the contiguous case is spelled out because only it vectorises. */
+/* n elements, stride bytes apart; the contiguous case is spelled out because only it vectorises. (Nor should the
+ * other: the compiler's gathers took nearly twice the time, and 26 kB of the wheel.) */
 #define DEFINE_READ(function, value_of, out, width)                                              \
     static void function(const char *p, fl_size stride, int swap, fl_size n, out *to)            \
     {                                                                                            \
@@ -121,8 +122,9 @@ FL_INLINE uint64_t swapped64(uint64_t b) { return (uint64_t)swapped32((uint32_t)
                 to[i] = value_of(b);                                                             \
             }                                                                                    \
         else                                                                                     \
-            for (fl_size i = 0; i < n; i++) {                                                    \
-                memcpy(&b, p + i * stride, sizeof b);                                            \
+            for (fl_size i = 0; i < n; i++, p += stride) {                                       \
+                FL_KEEP_ONE_LOOP(p);                                                             \
+                memcpy(&b, p, sizeof b);                                                         \
                 to[i] = value_of(swap ? swapped##width(b) : b);                                  \
             }                                                                                    \
     }
@@ -140,7 +142,9 @@ FL_INLINE uint64_t swapped64(uint64_t b) { return (uint64_t)swapped32((uint32_t)
             for (fl_size i = 0; i < n; i++) {                                                    \
                 b = name##_of_value(from[i]);                                                    \
                 b = swap ? swapped##width(b) : b;                                                \
-                memcpy(p + i * stride, &b, sizeof b);                                            \
+                FL_KEEP_ONE_LOOP(p);                                                             \
+                memcpy(p, &b, sizeof b);                                                         \
+                p += stride;                                                                     \
             }                                                                                    \
     }
 
@@ -163,8 +167,9 @@ INTEGER_KINDS(DEFINE_READ_LABEL)
 OTHER_FLOATING_KINDS(DEFINE_WRITE)
 
 #if !FL_DOUBLE && (FL_AVX512 || FL_AVX2)
-/* The processor's own conversion (whatever has AVX2 has it): an instruction instead of a dozen. It keeps subnormals, whatever another library has
- * told it. What is not contiguous is brought together first, so that a NaN has the same bits from any layout. */
+/* The processor's own conversion (whatever has AVX2 has it): an instruction instead of a dozen. It keeps
+ * subnormals, whatever another library has told it. What is not contiguous is brought together first, so that a NaN
+ * has the same bits from any layout. */
 #if FL_AVX512
 #define HALVES __m256i
 #define v_from_halves(halves) _mm512_cvtph_ps(halves)

@@ -1,13 +1,13 @@
 /* Rows of more than NARROW classes: the lanes run along the classes.
  *
- * A row of contiguous memory of type T is walked as a whole: maximum, exponentials (left in the gradient's memory) and
- * their sum, gradient; it is read from memory once and stays in the cache. Any other row is brought to the stack first, or,
- * where it is too long for that, walked in chunks of scratch, with the exponentials computed again for the gradient. All
- * add up in the same order.
+ * A row of contiguous memory of type T is walked as a whole: maximum, exponentials (left in the gradient's memory)
+ * and their sum, gradient; it is read from memory once and stays in the cache. Any other row is brought to the
+ * stack first, or, where it is too long for that, walked in chunks of scratch, with the exponentials computed again
+ * for the gradient. All add up in the same order.
  *
- * Short rows are mostly waiting: for the lanes of the maximum and of the sum to be brought together, and for a division.
- * So nothing is done here that the loops can do (the maximum is left out of the sum by comparing, not by looking for
- * it), or that can be done for the whole group. */
+ * Short rows are mostly waiting: for the lanes of the maximum and of the sum to be brought together, and for a
+ * division. So nothing is done here that the loops can do (the maximum is left out of the sum by comparing, not by
+ * looking for it), or that can be done for the whole group. */
 #ifndef FASTLOSS_WIDE_ROWS_H
 #define FASTLOSS_WIDE_ROWS_H
 
@@ -20,8 +20,8 @@ enum { STRIP = 4 * LANES };
 /* What fits on the stack: a row, or several short ones, that cannot be used where they lie. 16 kB. */
 enum { STAGE = 16384 / (int)sizeof(T) };
 
-/* The largest of n entries and of the lanes of `maximum`; NaN is passed over. The end is covered by a vector that overlaps
- * the one before. */
+/* The largest of n entries and of the lanes of `maximum`; NaN is passed over. The end is covered by a vector that
+ * overlaps the one before. */
 FL_INLINE void add_maximum(const T *x, fl_size n, vf maximum[4 * UNIT])
 {
     fl_size i = 0;
@@ -56,8 +56,8 @@ FL_INLINE void add_strip(lane_sums *s, const vf e[4 * UNIT])
         v_two_sum(&s->sum[k], &s->error[k], (e[k] + e[k + UNIT]) + (e[k + 2 * UNIT] + e[k + 3 * UNIT]));
 }
 
-/* After so many classes the error of a sum is brought home: over a row of millions it would grow until it rounds itself. A
- * multiple of every chunk. */
+/* After so many classes the error of a sum is brought home: over a row of millions it would grow until it rounds
+ * itself. A multiple of every chunk. */
 enum { FOLD = 65536 };
 
 FL_INLINE void fold_error(lane_sums *s)
@@ -71,7 +71,8 @@ FL_INLINE void fold_error(lane_sums *s)
 
 /* The rows of a job, and one of them on its way through the passes. */
 typedef struct {
-    FL_ALIGNED T stage[STAGE]; /* input, exponentials or gradient of a chunk of classes, if they do not lie in memory of type T */
+    /* input, exponentials or gradient of a chunk of classes, if they do not lie in memory of type T */
+    FL_ALIGNED T stage[STAGE];
     T target_chunk[CHUNK], weight_chunk[CHUNK], hess_chunk[CHUNK];
     const fl_rows_job *job;
     const T *input, *target, *weight; /* all of their memory, or NULL */
@@ -107,8 +108,8 @@ static const T *row_chunk(wide_row *r, fl_size c, fl_size n)
     return r->x ? r->x + c : chunk_of(&r->job->input, NULL, r->start + c, n, r->stage);
 }
 
-/* What the target spreads over the classes of a chunk: weight (kept target + uniform), of which weight and target may be
- * missing. */
+/* What the target spreads over the classes of a chunk: weight (kept target + uniform), of which weight and target
+ * may be missing. */
 typedef struct {
     const T *target, *weight;
     vf kept, uniform;
@@ -155,7 +156,8 @@ static const row_sums NO_ROW_SUMS;
 
 /* The classes [i, i + n) of a chunk; n is the constant STRIP for all strips but the last. `base` and `to`, where the
  * exponentials go, may be NULL. */
-FL_INLINE void add_classes(row_sums *s, const wide_row *r, const row_base *base, const T *x, fl_size i, fl_size n, T *to)
+FL_INLINE void add_classes(row_sums *s, const wide_row *r, const row_base *base, const T *x, fl_size i, fl_size n,
+                           T *to)
 {
     vf e[4 * UNIT], b[4 * UNIT], distance[4 * UNIT];
     FL_UNROLL
@@ -233,7 +235,8 @@ static fl_size row_top(wide_row *r, T maximum)
 {
     const fl_size n_classes = r->job->n_classes;
     for (fl_size c = 0; c < n_classes; c += r->step) {
-        fl_size n = n_classes - c < r->step ? n_classes - c : r->step, top = find_maximum(row_chunk(r, c, n), n, maximum);
+        fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
+        fl_size top = find_maximum(row_chunk(r, c, n), n, maximum);
         if (top >= 0)
             return c + top;
     }
@@ -415,7 +418,8 @@ static void zero_row(const fl_view *view, fl_size start, fl_size n_classes)
             view_write(view, start + c, n_classes - c < CHUNK ? n_classes - c : CHUNK, zeros);
 }
 
-/* Where the arrays of a job lie, if it can be used there. What has no memory of type T to lie in passes through scratch. */
+/* Where the arrays of a job lie, if it can be used there. What has no memory of type T to lie in passes through
+ * scratch. */
 static wide_row open_rows(const fl_rows_job *job)
 {
     wide_row r;
@@ -499,8 +503,8 @@ static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, r
     }
 }
 
-/* Several short rows pass through each step together: while the sums of one wait for the lanes to be brought together, the
- * next can begin (a third of the time of 100 classes). They stay in the first cache. */
+/* Several short rows pass through each step together: while the sums of one wait for the lanes to be brought
+ * together, the next can begin (a third of the time of 100 classes). They stay in the first cache. */
 static void wide_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     wide_row r = open_rows(job);
