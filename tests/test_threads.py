@@ -297,6 +297,48 @@ print("as many")
     assert run_python(code, env=env) == "as many"
 
 
+SHARED = """
+import os, threading, time
+import numpy as np
+import fastloss as fl
+
+x, y = np.zeros((4096, 1000), np.float32), np.zeros(4096, int)
+long_x, long_y = np.broadcast_to(x[:1], (200_000, 1000)), np.zeros(200_000, int)
+stop, began = threading.Event(), threading.Event()
+
+def compute():
+    while not stop.is_set():
+        began.set()
+        fl.cross_entropy(long_x, long_y, n_threads=1)
+
+def team(**options):
+    before = len(os.listdir("/proc/self/task"))
+    fl.cross_entropy(x, y, **options)
+    return len(os.listdir("/proc/self/task")) - before
+
+fl.set_num_threads(2)
+others = [threading.Thread(target=compute) for _ in range(3)]
+for thread in others:
+    thread.start()
+began.wait()
+time.sleep(0.05)
+beside_others = [team() for _ in range(5)]
+stop.set()
+for thread in others:
+    thread.join()
+if os.fork() == 0:
+    os._exit(team() != 1)
+assert os.waitpid(-1, 0)[1] == 0, "the child took the parent's calls for its own"
+print(beside_others, team())
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc")
+def test_calls_at_the_same_time_share_the_threads(run_python):
+    """Without this, eight workers of a pool would bring eight teams."""
+    assert run_python(SHARED) == "[0, 0, 0, 0, 0] 1"
+
+
 def test_nothing_global_is_changed_for_others(run_python):
     """No environment left behind, not even for child processes; no omp_set_num_threads; no floating-point mode."""
     code = """

@@ -109,8 +109,12 @@ cdef bint ignorable(ignore_index, int kind, uint64_t *bits) except -1
 # The dtype of values and gradients: the input's, in the machine's byte order.
 cdef object result_dtype(array, int kind)
 
-# Threads for a call of that many blocks.
-cdef int threads_for(Py_ssize_t n_blocks, n_threads) except -1
+# Threads for a call of that many blocks; negative if it shares them with the calls that compute at the same time.
+cdef int threads_for(Py_ssize_t n_blocks, n_threads) except 0
+
+# See fl_call_begins in parallel.h, which engine alone is linked with.
+cdef int call_begins(int n_threads) noexcept nogil
+cdef void call_ends() noexcept nogil
 
 # The number that the sum of the losses is divided by.
 cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape) noexcept

@@ -16,6 +16,8 @@ cdef extern from "kernels/dispatch.h" nogil:
 cdef extern from "kernels/parallel.h" nogil:
     int fl_parallel_init()
     int fl_parallel_limit()
+    int fl_call_begins(int n_threads)
+    void fl_call_ends()
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, cnp.dtype descr, int subok)
@@ -331,12 +333,20 @@ def set_thread_source(source):
     current_threads = source
 
 
-cdef int threads_for(Py_ssize_t n_blocks, n_threads) except -1:
+cdef int threads_for(Py_ssize_t n_blocks, n_threads) except 0:
     if n_threads is not None:
         n_threads = _check.thread_count(n_threads)
     if n_blocks < PARALLEL_BLOCKS:
         return 1
-    return min(current_threads() if n_threads is None else n_threads, n_blocks)
+    return -min(current_threads(), n_blocks) if n_threads is None else min(n_threads, n_blocks)
+
+
+cdef int call_begins(int n_threads) noexcept nogil:
+    return fl_call_begins(n_threads)
+
+
+cdef void call_ends() noexcept nogil:
+    fl_call_ends()
 
 
 cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape) noexcept:

@@ -101,7 +101,8 @@ cdef void launch(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl_poi
         run_blocks(kernel, job, partials, 1)
     else:
         with nogil:
-            run_blocks(kernel, job, partials, n_threads)
+            run_blocks(kernel, job, partials, call_begins(n_threads))
+            call_ends()
 
 
 cdef int add_check(fl_pointwise_job *job, const fl_view *view, tuple domain, bint always) except -1:

@@ -59,7 +59,8 @@ cdef void launch(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial 
         run_blocks(kernel, job, partials, 1)
     else:
         with nogil:
-            run_blocks(kernel, job, partials, n_threads)
+            run_blocks(kernel, job, partials, call_begins(n_threads))
+            call_ends()
 
 
 cdef object take_input(fl_rows_job *job, int op, str name, array, axis, int *class_axis):

@@ -10,6 +10,16 @@
 #include <sched.h>
 #endif
 
+/* How many calls compute now. (Not stdatomic.h: MSVC has it only as an experiment.) */
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+static volatile long calls;
+static int add_to_calls(int n) { return (int)_InterlockedExchangeAdd(&calls, n); }
+#else
+static int calls;
+static int add_to_calls(int n) { return __atomic_fetch_add(&calls, n, __ATOMIC_RELAXED); }
+#endif
+
 /* A child of fork has one thread, but libgomp's book-keeping still lists the parent's team, and the next parallel
  * region waits for it for ever. So before a fork the forking thread's team is sent home; the parent makes a new one
  * when it next needs it. omp_pause_resource_all came with OpenMP 5 (libgomp 9): a weak reference, for older ones. */
@@ -28,6 +38,7 @@ static void before_fork(void)
 
 static void in_child(void)
 {
+    calls = 0; /* those of other threads do not go on here */
     if (pause_failed)
         child_is_serial = 1;
 }
@@ -59,3 +70,13 @@ int fl_parallel_limit(void)
 #endif
     return threads > 1 ? threads : 1;
 }
+
+int fl_call_begins(int n_threads)
+{
+    const int others = add_to_calls(1);
+    if (n_threads > 0)
+        return n_threads;
+    return -n_threads / (others + 1) > 1 ? -n_threads / (others + 1) : 1;
+}
+
+void fl_call_ends(void) { add_to_calls(-1); }

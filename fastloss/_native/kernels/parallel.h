@@ -10,4 +10,9 @@ int fl_parallel_init(void);
  * on; 1 without OpenMP and in a forked child whose threads could not be stopped in time. */
 int fl_parallel_limit(void);
 
+/* A call that is about to compute asks how many of its threads it may use: all, or, given as a negative number, its share
+ * of them, for calls from several threads would otherwise bring a team each. fl_call_ends when it has computed. */
+int fl_call_begins(int n_threads);
+void fl_call_ends(void);
+
 #endif
