@@ -21,6 +21,7 @@ cdef extern from "kernels/parallel.h" nogil:
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, cnp.dtype descr, int subok)
+    object PyArray_View(cnp.ndarray array, void *dtype, void *type)
     enum:
         NPY_HALF
         NPY_USERDEF
@@ -206,8 +207,10 @@ cdef int reduction_of(reduction) except -1:
 
 
 cdef object readable(str name, array):
+    """The argument as an array of numbers. A view, because what is read of other arguments may run code of the caller's
+    (``__float__``, ``__array__``), and whoever changes dtype or shape of an array in place there would move its end."""
     if cnp.PyArray_CheckExact(array) and kind_of(array) >= 0:
-        return array
+        return PyArray_View(array, NULL, NULL)
     return _check.real_array(name, array)
 
 

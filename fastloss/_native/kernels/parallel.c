@@ -74,6 +74,8 @@ int fl_parallel_limit(void)
 int fl_call_begins(int n_threads)
 {
     const int others = add_to_calls(1);
+    if (child_is_serial)
+        return 1;
     if (n_threads > 0)
         return n_threads;
     return -n_threads / (others + 1) > 1 ? -n_threads / (others + 1) : 1;

@@ -53,17 +53,16 @@ FL_INLINE fl_size canonical_labels(const fl_rows_job *job, fl_size row, fl_size 
     const fl_view *view = &job->labels;
     const uint64_t n_classes = (uint64_t)job->n_classes, ignore = job->ignore_bits;
     const int has_ignore = job->has_ignore;
-    const int64_t *raw = labels;
     fl_size skipped = 0;
-    if (view->kind == FL_I64 && !view->swapped && view->ndim == 1 && view->strides[0] == (fl_size)sizeof(int64_t) &&
-        (uintptr_t)view->data % sizeof(int64_t) == 0)
-        raw = (const int64_t *)view->data + row; /* the everyday case: as it lies */
+    if (view->kind == FL_I64 && !view->swapped && view->ndim == 1 && view->strides[0] == (fl_size)sizeof(int64_t))
+        memcpy(labels, view->data + row * (fl_size)sizeof(int64_t), (size_t)n * sizeof(int64_t)); /* the everyday case */
     else
         view_read_labels(view, row, n, labels);
+    FL_READ_ONCE(labels);
     FL_LANEWISE
     for (fl_size i = 0; i < n; i++) {
-        uint64_t bits = (uint64_t)raw[i];
-        int64_t checked = bits < n_classes ? raw[i] : INVALID;
+        uint64_t bits = (uint64_t)labels[i];
+        int64_t checked = bits < n_classes ? labels[i] : INVALID;
         labels[i] = has_ignore && bits == ignore ? SKIPPED : checked;
         skipped += labels[i] == SKIPPED;
     }
@@ -133,11 +132,18 @@ static void check_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *p
 
 static fl_size group_labels(const fl_rows_job *job, fl_size row, int n, int64_t *labels)
 {
-    if (job->labels.data && n == GROUP)
-        return canonical_labels(job, row, GROUP, labels); /* a constant, and the loop becomes a few vectors */
+    fl_size skipped = GROUP - n;
     for (int l = 0; l < GROUP; l++)
         labels[l] = l < n ? NO_LABEL : SKIPPED;
-    return GROUP - n + (job->labels.data ? canonical_labels(job, row, n, labels) : 0);
+    if (job->labels.data)
+        skipped += n == GROUP ? canonical_labels(job, row, GROUP, labels) /* a constant: the loop becomes vectors */
+                              : canonical_labels(job, row, n, labels);
+    FL_LANEWISE
+    for (int l = 0; l < GROUP; l++) { /* changed by another thread since they were checked */
+        skipped += labels[l] == INVALID;
+        labels[l] = labels[l] == INVALID ? SKIPPED : labels[l];
+    }
+    return skipped;
 }
 
 /* The labels of a group, and what its rows weigh. A group without weights and ignored rows leaves the weights of
