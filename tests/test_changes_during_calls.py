@@ -1,5 +1,6 @@
 """Arguments that change while a call reads or computes: whatever comes back, nothing outside the arrays is touched."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -36,19 +37,15 @@ def test_elementwise(option, reduction):
     input, target = np.zeros(100_000, np.float32), np.ones(100_000, np.float32)
     expected = (100_000,)
     options = {option: changer(input)}
-    try:
+    with contextlib.suppress(TypeError, ValueError):
         assert fl.huber_loss.grad(input, target, reduction=reduction, **options).shape == expected
-    except (TypeError, ValueError):
-        pass
 
 
 @pytest.mark.parametrize("option", ["n_threads", "normalizer", "sample_weight", "label_smoothing", "grad_output"])
 def test_over_classes(option):
     input, labels = np.zeros((500, 1000), np.float32), np.zeros(500, int)
-    try:
+    with contextlib.suppress(TypeError, ValueError):
         assert fl.cross_entropy.grad(input, labels, **{option: changer(input)}).shape == (500, 1000)
-    except (TypeError, ValueError):
-        pass
 
 
 RACE = """
