@@ -129,10 +129,14 @@ def extensions():
     ]
 
 
-def described(flags):
+def described(flags, by_file):
     """What show_config() tells about the build. No paths: they would name this machine, and change the wheel."""
     flags = [*(flag for flag in os.environ.get("CFLAGS", "").split() if "/" not in flag), *flags]
-    known = {"KIND": KIND, "FLAGS": " ".join(flags), "NUMPY": numpy.__version__, "CYTHON": Cython.__version__}
+    parts = {"AVX kernels": KERNELS / "avx2.c", "other kernels": KERNELS / "baseline.c",
+             "from Cython": Path("engine.c")}  # fmt: skip
+    more = {name: " ".join(flags_of(source)) for name, source in parts.items()} if by_file else {}
+    flags = "; ".join([" ".join(flags), *(f"{name}: {text}" for name, text in more.items() if text)])
+    known = {"KIND": KIND, "FLAGS": flags, "NUMPY": numpy.__version__, "CYTHON": Cython.__version__}
     return [(f"FASTLOSS_{name}", f'"{text}"') for name, text in known.items()]
 
 
@@ -156,11 +160,12 @@ class build_native(build_ext):
     def build_extensions(self):
         self.translate()
         compile_flags, link_flags = self.flags()
+        unix = self.compiler.compiler_type == "unix"
         for ext in self.extensions:
             ext.extra_compile_args += compile_flags
             ext.extra_link_args += link_flags
-            ext.define_macros = [*MACROS, *described(compile_flags)]
-        if self.compiler.compiler_type != "unix":
+            ext.define_macros = [*MACROS, *described(compile_flags, unix)]
+        if not unix:
             return super().build_extensions()
         jobs = self.parallel if isinstance(self.parallel, int) and self.parallel > 1 else os.cpu_count() or 1
         with ThreadPoolExecutor(jobs) as pool:

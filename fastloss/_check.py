@@ -42,13 +42,18 @@ def real_array(name, value):
 def _dlpack(name, value):
     """`value`, or NumPy's view of it if only DLPack tells where its memory is; not if that is a GPU's."""
     try:
-        device, _ = value.__dlpack_device__()
+        device, _ = map(operator.index, value.__dlpack_device__())
     except (TypeError, ValueError, RuntimeError, BufferError):
         return value  # what asarray says of it is clearer
     if device not in _HOST_DEVICES:
-        raise TypeError(f"{name} is not in the CPU's memory (its DLPack device type is {int(device)}), where fastloss "
+        raise TypeError(f"{name} is not in the CPU's memory (its DLPack device type is {device}), where fastloss "
                         "computes: copy it there first, with .cpu() in PyTorch, .get() in CuPy, jax.device_get in JAX")
-    return value if hasattr(value, "__array__") else np.from_dlpack(value)
+    if hasattr(value, "__array__"):
+        return value
+    try:
+        return np.from_dlpack(value)
+    except (AttributeError, BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"{name} cannot be read through DLPack: {error}") from None
 
 
 def axis(value, ndim, name):
@@ -69,7 +74,14 @@ def flag(name, value):
     return bool(value)
 
 
+def _unmasked(name, value):
+    """Python's conversions lose the mask of a number: float() makes it NaN, index() what is behind it."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; pass a number")
+
+
 def integer(name, value):
+    _unmasked(name, value)
     try:
         return operator.index(value)
     except TypeError:
@@ -78,6 +90,7 @@ def integer(name, value):
 
 def number(name, value):
     """A real number, or a 0-dimensional array of one, as a float."""
+    _unmasked(name, value)
     other = (str, bytes, complex, np.complexfloating, np.timedelta64, np.datetime64)
     array = isinstance(value, np.ndarray)
     real = not array or value.dtype.kind in "biuf" or value.dtype.name == "bfloat16"
@@ -126,6 +139,8 @@ def upstream_number(value):
     try:
         return number("grad_output", value)
     except TypeError:
+        if isinstance(value, np.ma.MaskedArray):
+            raise
         shape = getattr(value, "shape", None)
         got = f"an array of shape {shape}" if shape is not None else repr(value)
         raise ValueError("grad_output must be one number, since the reduced value is one; got " + got) from None
@@ -256,7 +271,7 @@ def in_domain(name, value, domain):
         low, high, open_, pair, allows_nan, text = domain
         inside = low <= result <= high and not (open_ & 1 and result == low) and not (open_ & 2 and result == high)
         if not ((result in (low, high) if pair else inside) or (allows_nan and result != result)):
-            raise ValueError(f"{name} {text}, got {value!r}")
+            raise ValueError(f"{name} {text}, got {result if isinstance(value, np.ndarray) else value!r}")
     return result
 
 

@@ -99,6 +99,8 @@ class CombinedLoss:
     """A weighted sum of losses, with the four methods of each of them; made by `combine`."""
 
     def __init__(self, terms):
+        if not np.iterable(terms):
+            raise TypeError(f"terms must be a sequence of pairs (loss, factor), got {terms!r}")
         terms = list(terms)
         for k, term in enumerate(terms):
             if not isinstance(term, (tuple, list)) or len(term) != 2:
@@ -122,13 +124,17 @@ class CombinedLoss:
                 yield loss, factor, (input, target)
 
     def __call__(self, input, target=None, **options):
+        total = None
         with np.errstate(all="ignore"):
-            return sum(factor * loss(*arguments, **options) for loss, factor, arguments in self._calls(input, target))
+            for loss, factor, arguments in self._calls(input, target):
+                value = loss(*arguments, **options)
+                value = _like(value, factor * value)
+                total = value if total is None else _like(value, total + value)
+        return total
 
     def _derivatives(self, method, input, target, options, grad_output):
         """The sums, place by place, of what each term's `method` gives."""
-        upstream = 1.0 if grad_output is None else grad_output
-        upstream = np.asarray(upstream) if np.ndim(upstream) else _check.number("grad_output", upstream)
+        upstream = 1.0 if grad_output is None else _upstream(grad_output)
         totals = None
         with np.errstate(all="ignore"):  # infinities and NaN are results like any other, here as in the terms
             for loss, factor, arguments in self._calls(input, target):
@@ -136,8 +142,9 @@ class CombinedLoss:
                 results = getattr(loss, method)(*arguments, grad_output=factor * upstream, **options)
                 results = list(results) if isinstance(results, tuple) else [results]
                 if method == "value_and_grad":
-                    results[0] = factor * results[0]
-                totals = results if totals is None else [total + result for total, result in zip(totals, results)]
+                    results[0] = _like(results[0], factor * results[0])
+                totals = results if totals is None else [_like(result, total + result)
+                                                         for total, result in zip(totals, results)]
         return totals
 
     def value_and_grad(self, input, target=None, *, out=None, grad_output=None, **options):
@@ -162,6 +169,18 @@ class CombinedLoss:
         return self.terms == other.terms if isinstance(other, CombinedLoss) else NotImplemented
 
     __hash__ = None  # terms may be criteria, whose options may be arrays
+
+
+def _upstream(grad_output):
+    """A number, or an array with a number for each entry of the value."""
+    if np.iterable(grad_output) or (hasattr(grad_output, "__array__") and np.ndim(grad_output)):
+        return _check.real_array("grad_output", grad_output)
+    return _check.number("grad_output", grad_output)
+
+
+def _like(result, computed):
+    """`computed` as an array of the dtype of `result`, if that is one: of a 0-dimensional one NumPy makes a scalar."""
+    return np.asarray(computed, result.dtype) if isinstance(result, np.ndarray) else computed
 
 
 def _delivered(results, out, input, others):

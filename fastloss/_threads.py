@@ -49,8 +49,8 @@ def cpu_quota(root="/sys/fs/cgroup", membership="/proc/self/cgroup"):
 
     root = pathlib.Path(root)
     directories = {root, root / "cpu", root / "cpu,cpuacct"}
-    with contextlib.suppress(OSError):
-        for line in pathlib.Path(membership).read_text().splitlines():
+    with contextlib.suppress(OSError, ValueError):
+        for line in pathlib.Path(membership).read_text(errors="surrogateescape").splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers in ("", "cpu", "cpu,cpuacct", "cpuacct,cpu"):
                 leaf = root / controllers / path.lstrip("/")

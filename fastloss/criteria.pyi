@@ -167,6 +167,9 @@ class ZeroOneLoss(_ZeroOneLoss[_V_co], Criterion, Generic[_V_co]):
     def __init__(self: ZeroOneLoss[NDArray[Any]], *, tolerance: ArrayLike | None = None, reduction: Literal["none"],
         sample_weight: ArrayLike | None = None, normalizer: _Number | None = None,
         n_threads: SupportsIndex | None = None) -> None: ...
+    value_and_grad: None  # type: ignore[assignment]
+    grad: None  # type: ignore[assignment]
+    grad_and_hess: None  # type: ignore[assignment]
 
 class HingeEmbeddingLoss(_HingeEmbeddingLoss[_V_co], Criterion, Generic[_V_co]):
     @overload

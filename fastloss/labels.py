@@ -31,7 +31,7 @@ def one_hot(labels, num_classes, *, dtype=np.float64, axis=-1):
     IndexError
         A label is out of range (the text names its position and value).
     ValueError
-        `num_classes` is not positive, or `axis` is out of range.
+        `num_classes` is not positive or larger than any array, or `axis` is out of range.
     TypeError
         `labels` are no integers or are a masked array, or `dtype` is not of real numbers.
 
@@ -58,6 +58,13 @@ def one_hot(labels, num_classes, *, dtype=np.float64, axis=-1):
         raise ValueError(f"axis = {axis} is out of range for a result of {labels.ndim + 1} dimensions")
     axis %= labels.ndim + 1
     shape = labels.shape[:axis] + (n_classes,) + labels.shape[axis:]
-    result = _check.real_array("dtype", np.zeros(shape, dtype))
+    try:
+        dtype = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError):
+        raise TypeError(f"dtype must be a dtype of real numbers, got {dtype!r}") from None
+    try:
+        result = _check.real_array("dtype", np.zeros(shape, dtype))
+    except (OverflowError, ValueError):
+        raise ValueError(f"num_classes = {n_classes} is too large: no array can have the shape {shape}") from None
     np.put_along_axis(result, np.expand_dims(labels.astype(np.intp), axis), 1, axis)
     return result

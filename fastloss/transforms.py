@@ -110,8 +110,10 @@ def logsumexp(x, *, axis=-1, keepdims=False, out=None, n_threads=None):
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError
         As for `softmax`.
+    TypeError
+        As for `softmax`, or `keepdims` is not a bool.
 
     Notes
     -----
@@ -125,6 +127,7 @@ def logsumexp(x, *, axis=-1, keepdims=False, out=None, n_threads=None):
     >>> fl.logsumexp(np.array([[1000.0, 1000.0], [0.0, -1000.0]]))
     array([1000.69314718,    0.        ])
     """
+    keepdims = _check.flag("keepdims", keepdims)
     result = _softmax.run_transform(_softmax.LOGSUMEXP, x, axis, keepdims, out, n_threads)
     return float(result) if result.ndim == 0 and out is None else result
 

@@ -20,8 +20,10 @@ CPU_FLAGS = {"baseline": set(), "avx2": {"avx2", "fma"},
 def run(code, *, env=None, timeout=120, cwd=None):
     """Run Python code outside the checkout, with the helper modules of the tests importable; never raises on failure.
 
-    `env` is merged into the environment; a value of None removes the variable.
+    `env` is merged into the environment; a value of None removes the variable. Code that has not ended shortly before
+    `timeout` ends with a traceback of each of its threads.
     """
+    watched = f"import faulthandler; faulthandler.dump_traceback_later({max(1, timeout - 5)}, exit=True)\n" + code
     path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
     merged = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     for key, value in (env or {}).items():
@@ -29,7 +31,7 @@ def run(code, *, env=None, timeout=120, cwd=None):
             merged.pop(key, None)
         else:
             merged[key] = value
-    return subprocess.run([sys.executable, "-c", code], env=merged, timeout=timeout, cwd=cwd or os.sep,
+    return subprocess.run([sys.executable, "-c", watched], env=merged, timeout=timeout, cwd=cwd or os.sep,
                           capture_output=True, text=True, check=False)
 
 

@@ -54,6 +54,22 @@ def test_sums_of_values_gradients_and_hessians(reduction, dtype):
     assert grad.dtype == hess.dtype == dtype
 
 
+@reductions
+@dtypes
+def test_0_dimensional_input_gives_what_the_losses_give(reduction, dtype):
+    """Sums of 0-dimensional arrays are NumPy's scalars, before NumPy 2 even of another dtype."""
+    input, target = dtype(1.5), dtype(0.25)
+    for got, expected in ((both(), MSE), (fl.combine([(both(), 2.0)]), MSE)):
+        results = [(got(input, target, reduction=reduction), expected(input, target, reduction=reduction))]
+        for method in ("value_and_grad", "grad_and_hess"):
+            results += zip(getattr(got, method)(input, target, reduction=reduction),
+                           getattr(expected, method)(input, target, reduction=reduction))
+        results.append((got.grad(input, target, reduction=reduction), expected.grad(input, target)))
+        assert len(results) == 6
+        for mine, other in results:
+            assert (type(mine), getattr(mine, "dtype", None)) == (type(other), getattr(other, "dtype", None))
+
+
 def test_gradient_is_the_derivative_of_the_value():
     input, target = arguments()
     loss = fl.combine([(BCE, 1.0), (MSE, 0.5), (fl.l2_penalty, 0.01), (fl.l1_penalty, 0.03)])

@@ -32,12 +32,26 @@ def test_versions(config):
 
 def test_compiler_and_flags(config):
     assert re.match(r"(gcc|clang) \d+\.\d+|MSVC \d+", config["build"]["compiler"])
-    flags = config["build"]["flags"].split()
+    flags = config["build"]["flags"].replace(";", "").split()
     assert "-ffp-contract=off" in flags or "/fp:precise" in flags
     assert not any("/" in flag for flag in flags if not flag.startswith("/")), "paths of the build machine"
     assert "-ffast-math" not in flags
     with_openmp = any("openmp" in flag for flag in flags)
     assert with_openmp == (config["openmp"]["runtime"] is not None or "version" in config["openmp"])
+
+
+def test_flags_that_only_some_files_get(config):
+    """An optimised build says where a later -O2 overrides its -O3."""
+    common, *parts = config["build"]["flags"].split("; ")
+    parts = dict(part.split(": ") for part in parts)
+    if config["build"]["kind"] not in ("release", "serial") or config["build"]["compiler"].startswith("MSVC"):
+        assert {flag for text in parts.values() for flag in text.split()} <= {"-Werror"}
+        return
+    assert "-O3" in common.split()
+    levels = {name: [flag for flag in text.split() if flag.startswith("-O")] for name, text in parts.items()}
+    assert levels == {"AVX kernels": [], "other kernels": ["-O2"], "from Cython": ["-O2"]}
+    tables = {name for name, text in parts.items() if "-fno-asynchronous-unwind-tables" in text.split()}
+    assert tables == {"AVX kernels", "other kernels"}
 
 
 def test_instruction_sets(config, isas, expected_isas):

@@ -396,6 +396,87 @@ def test_masked_arrays(loss, name):
     fails(loss, arguments["input"], arguments["target"], TypeError, name, "sample_weight")
 
 
+X, LABELS = good()
+MASKED_NUMBERS = {"masked": np.ma.masked, "0-d": np.ma.array(1.0, mask=True), "0-d, not masked": np.ma.array(1.0)}
+TAKES_A_NUMBER = {
+    "grad_output": lambda number: fl.mse_loss.grad(X, X, grad_output=number),
+    "grad_output of rows": lambda number: fl.cross_entropy.grad(X, LABELS, grad_output=number),
+    "grad_output of combine": lambda number: fl.combine([(fl.mse_loss, 1.0)]).grad(X, X, grad_output=number),
+    "normalizer": lambda number: fl.mse_loss(X, X, normalizer=number),
+    "margin": lambda number: fl.multi_margin_loss(X, LABELS, margin=number),
+    "gamma": lambda number: fl.softmax_focal_loss(X, LABELS, gamma=number),
+    "label_smoothing": lambda number: fl.cross_entropy(X, LABELS, label_smoothing=number),
+    "delta": lambda number: fl.huber_loss(X, X, delta=number),
+    "terms[0][1]": lambda number: fl.combine([(fl.mse_loss, number)]),
+}
+TAKES_AN_INTEGER = {
+    "axis": lambda number: fl.softmax(X, axis=number),
+    "n_threads": lambda number: fl.cross_entropy(X, LABELS, n_threads=number),
+    "ignore_index": lambda number: fl.cross_entropy(X, LABELS, ignore_index=number),
+    "num_classes": lambda number: fl.one_hot([0], number),
+}
+
+
+@pytest.mark.parametrize("number", MASKED_NUMBERS.values(), ids=MASKED_NUMBERS)
+@pytest.mark.parametrize("name", TAKES_A_NUMBER)
+def test_masked_numbers(name, number):
+    """A number behind a mask is none; and there is no warning beside the error."""
+    with pytest.raises(TypeError, match=rf"^{re.escape(name.split(' of ')[0])} is a masked array"):
+        TAKES_A_NUMBER[name](number)
+
+
+@pytest.mark.parametrize("name", TAKES_AN_INTEGER)
+def test_masked_integers(name):
+    with pytest.raises(TypeError, match=f"^{name} is a masked array"):
+        TAKES_AN_INTEGER[name](np.ma.array(1, mask=True))
+
+
+def test_masked_grad_output_of_combine():
+    loss = fl.combine([(fl.mse_loss, 1.0), (fl.l2_penalty, 1.0)])
+    with pytest.raises(TypeError, match="^grad_output is a masked array"):
+        loss.grad(X, X, reduction="none", grad_output=np.ma.array(X, mask=True))
+
+
+class Elsewhere:
+    """An array that only DLPack can reach."""
+
+    def __init__(self, device):
+        self.device = device
+
+    def __dlpack_device__(self):
+        return self.device
+
+    def __dlpack__(self, **_):
+        raise BufferError("it cannot be exported")
+
+
+@pytest.mark.parametrize(("device", "words"), [((1, 0), "it cannot be exported"), (("x", 0), "object"), (5, "object"),
+                                               ((2, 0), "device type is 2")], ids=repr)
+def test_dlpack_that_fails(device, words):
+    for call in (lambda array: fl.mse_loss(array, X), lambda array: fl.cross_entropy(array, LABELS)):
+        with pytest.raises(TypeError, match=f"^input .*{words}"):
+            call(Elsewhere(device))
+
+
+@pytest.mark.parametrize("dtype", ["abc", "f4,,", {"a": 1}, 5, complex, "S1"], ids=repr)
+def test_one_hot_of_no_dtype(dtype):
+    with pytest.raises(TypeError, match="^dtype "):
+        fl.one_hot([0], 2, dtype=dtype)
+
+
+@pytest.mark.parametrize("labels", [[0], np.zeros(1, np.int8), []], ids=repr)
+@pytest.mark.parametrize("num_classes", [2**62, 2**63, 2**70])
+def test_one_hot_of_too_many_classes(labels, num_classes):
+    with pytest.raises(ValueError, match=f"^num_classes = {num_classes} is too large"):
+        fl.one_hot(labels, num_classes)
+
+
+@pytest.mark.parametrize("terms", [5, None, fl.mse_loss], ids=repr)
+def test_combine_of_no_sequence(terms):
+    with pytest.raises(TypeError, match=r"^terms must be a sequence of pairs \(loss, factor\)"):
+        fl.combine(terms)
+
+
 @both_losses
 def test_ragged_and_textual_lists(loss):
     fails(loss, [[1.0, 2.0], [3.0]], [0, 1], (ValueError, TypeError))

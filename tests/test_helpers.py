@@ -54,6 +54,13 @@ def test_assertions_can_fail():
             assert_same_bits(got, expected)
 
 
+def test_code_that_hangs_shows_where(run_python_unchecked):
+    code = "def stuck():\n    while True:\n        pass\nprint('begun', flush=True)\nstuck()"
+    done = run_python_unchecked(code, timeout=10)
+    assert (done.returncode, done.stdout) == (1, "begun\n")
+    assert "Timeout" in done.stderr and "in stuck" in done.stderr, done.stderr
+
+
 def test_bits_do_not_depend_on_the_layout():
     array = np.arange(6.0).reshape(2, 3)
     assert bits(array) == bits(np.asfortranarray(array)) == bits(array.astype(">f8"))

@@ -8,6 +8,7 @@ The default is 300 calls a path; FASTLOSS_HOSTILE_CALLS=100000 makes that many o
 """
 
 import contextlib
+import ctypes
 import gc
 import os
 import sys
@@ -124,6 +125,39 @@ def resident():
     return 0
 
 
+class MallInfo(ctypes.Structure):
+    """What glibc's malloc tells of itself: struct mallinfo2."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks",
+                                                     "fsmblks", "uordblks", "fordblks", "keepcost")]
+
+
+def mallinfo_of_glibc():
+    """None elsewhere (and before glibc 2.33), and under a sanitizer, which has a malloc of its own."""
+    if not sys.platform.startswith("linux") or os.environ.get("FASTLOSS_BUILD") in ("asan", "tsan"):
+        return None
+    function = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if function is not None:
+        function.restype = MallInfo
+    return function
+
+
+MALLINFO = mallinfo_of_glibc()
+
+
+def allocated():
+    """Bytes of malloc's that are in use, the large blocks apart that it maps one by one."""
+    return MALLINFO().uordblks if MALLINFO else 0
+
+
+def malloced_of(path, calls):
+    """Bytes of malloc's that so many calls have kept; Python's own small objects lie elsewhere."""
+    start = allocated()
+    repeat(path, calls)
+    gc.collect()
+    return allocated() - start
+
+
 def repeat(path, calls):
     for _ in range(calls):
         try:
@@ -147,26 +181,27 @@ def kept_of(path, calls):
 
 
 def grown(path, calls=CALLS):
-    """(references, Python's bytes, resident bytes) that `calls` calls have left."""
+    """(references, Python's bytes, malloc's bytes, resident bytes) that `calls` calls have left."""
     repeat(path, WARM_UP)
     gc.collect()
     before, resident_before = references(), resident()
     kept = min(kept_of(path, min(calls, 1000)) for _ in range(3))  # NumPy fills a cache of its own now and then
-    repeat(path, calls)
-    gc.collect()
-    return max(abs(a - b) for a, b in zip(references(), before)), kept, resident() - resident_before
+    malloced = min(malloced_of(path, calls) for _ in range(3))
+    return max(abs(a - b) for a, b in zip(references(), before)), kept, malloced, resident() - resident_before
 
 
 def judge(path):
     """What is wrong, as a text; empty if nothing is."""
-    counts, kept, pages = grown(path)
+    counts, kept, malloced, pages = grown(path)
     # Other code may hold a few references more than before, and pools and caches may grow once. The smallest object of
-    # Python has 16 bytes.
+    # Python has 16 bytes, the smallest block of malloc 32.
     problems = []
     if counts > 20:
         problems.append(f"{counts} references")
     if kept > 10 * min(CALLS, 1000):
         problems.append(f"{kept} bytes of Python")
+    if malloced > 16 * CALLS:
+        problems.append(f"{malloced} bytes of malloc")
     if pages > 2 * 2**20 + 4 * CALLS:
         problems.append(f"{pages} bytes of the process")
     return ", ".join(problems)
@@ -198,3 +233,12 @@ def test_a_leak_is_seen(leak):
         assert judge(leak)
     finally:
         KEPT.clear()
+
+
+@pytest.mark.skipif(MALLINFO is None, reason="needs glibc's mallinfo2")
+@pytest.mark.parametrize("size", [1, 64, 4000])
+def test_a_leak_in_c_is_seen(size):
+    """A block a call, lost for good: far too little to show in the memory of the whole process."""
+    malloc = ctypes.CDLL(None).malloc
+    malloc.restype, malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    assert "bytes of malloc" in judge(lambda: malloc(size) and None)

@@ -387,3 +387,18 @@ os._exit(0)  # not the subject here: how another library ends
     code = code.replace('print("right")', 'print("right", flush=True)')
     env = {"OMP_NUM_THREADS": None, "FASTLOSS_NUM_THREADS": None, "JAX_PLATFORMS": "cpu"}
     assert run_python(code, timeout=118, env=env).splitlines()[-1] == "right"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc")
+def test_no_more_threads_than_the_most(run_python):
+    """Of a call with blocks for many more of them."""
+    code = """
+import os, numpy as np, fastloss as fl
+x = np.broadcast_to(np.float32(1.0), (4096, 4096))
+before = len(os.listdir("/proc/self/task"))
+fl.mse_loss(x, x, n_threads=2**62)
+started = len(os.listdir("/proc/self/task")) - before
+assert started == fl._check.MOST_THREADS - 1, started
+print("bounded")
+"""
+    assert run_python(code) == "bounded"

@@ -1,10 +1,12 @@
 """What a release depends on and no compiler checks: versions that must agree, workflows, the list of wheels."""
 
 import importlib.util
+import os
 import pathlib
 import re
 import subprocess
 import sys
+import textwrap
 import zipfile
 
 import pytest
@@ -62,6 +64,8 @@ GOOD_WHEEL = {"fastloss/py.typed": b"", "fastloss/margin.pyi": b"", "fastloss/_n
     ("cp311-abi3", {"fastloss/_native/engine.abi3.so": b".debug_info"}, "has debug symbols"),
     ("cp311-abi3", {"fastloss/_native/engine.abi3.so": b"/home/me"}, "names a folder /home/"),
     ("cp311-abi3", {"fastloss/_native/engine.abi3.so": bytes(1_000_001)}, "1,000,000 are allowed"),
+    ("cp311-abi3", {"fastloss-0.dist-info/licenses/LICENSE-libomp.txt": b""}, None),
+    ("cp311-abi3", {"fastloss-0.dist-info/licenses/LICENSE-libomp.txt": bytes(1_000_001)}, "1,000,000 are allowed"),
 ])
 def test_check_wheel(name, change, problem, tmp_path):
     """tools/check_wheel.py passes a sound wheel, the size of whose runtime does not count, and says what is wrong."""
@@ -74,6 +78,20 @@ def test_check_wheel(name, change, problem, tmp_path):
                           check=False)
     assert (done.returncode, done.stderr.count("\n")) == ((0, 0) if problem is None else (1, 1)), done.stderr
     assert problem is None or problem in done.stderr
+
+
+@checkout
+def test_nothing_unchecked_is_published():
+    """Before the upload: the wheels as check_wheel.py wants them, and a tag that is the version."""
+    before, upload, _ = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8").partition(
+        "pypa/gh-action-pypi-publish@")
+    assert upload
+    assert "python tools/check_wheel.py dist/*.whl" in before
+    script = re.search(r"python - <<'PY'\n(.*?)\n +PY\n", before, re.S)[1]
+    for tag, status in ((f"v{fl.__version__}", 0), ("v0.0.0", 1), (fl.__version__, 1)):
+        done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, capture_output=True, text=True,
+                              check=False, env=os.environ | {"GITHUB_REF_TYPE": "tag", "GITHUB_REF_NAME": tag})
+        assert done.returncode == status, done.stderr
 
 
 @checkout

@@ -478,3 +478,11 @@ def test_multi_margin_whose_doubled_sum_overflows(classes, dtype):
     expected = -2 * (float(input[0, 1]) / classes)
     assert gradient[0, 0] == pytest.approx(expected, rel=4 * float(np.finfo(dtype).eps))
     assert gradient[0, 1] == pytest.approx(-expected, rel=4 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("classes", [3, 70])
+def test_multi_margin_whose_excess_overflows_times_0(classes):
+    input = np.zeros((1, classes), np.float32)
+    input[0, :2] = -3e38, 3e38
+    gradient = fl.multi_margin_loss.grad(input, [0], p=2, grad_output=0.0)
+    np.testing.assert_array_equal(gradient, np.zeros_like(input))

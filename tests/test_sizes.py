@@ -9,7 +9,7 @@ from checks import assert_same_bits
 
 import fastloss as fl
 
-MANY = 2**23
+MANY = 2**26
 PAST_THE_CACHES = 2**22 + 2**14 + 77  # float32; results from 2^24 bytes on are
 
 

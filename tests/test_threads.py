@@ -1,6 +1,7 @@
 """Threads: the same bits for any number, from any caller, after fork, and nothing global left behind."""
 
 import concurrent.futures
+import inspect
 import math
 import os
 import sys
@@ -12,7 +13,7 @@ import pytest
 from checks import assert_same_bits
 
 import fastloss as fl
-from fastloss import _threads
+from fastloss import _check, _threads
 
 # Large enough to be worth more than one thread; many narrow rows, wide rows, and few very wide ones.
 LARGE = [(65536, 10), (4096, 1000), (3, 100_000), (1, 300_000), (512, 20, 40)]
@@ -135,10 +136,13 @@ def test_default_is_at_least_1_and_at_most_the_cpus():
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
-def test_default_is_capped_by_the_affinity(run_python):
-    code = ("import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-            "import fastloss; print(fastloss.get_num_threads())")
-    assert run_python(code, env={"FASTLOSS_NUM_THREADS": None, "OMP_NUM_THREADS": None}) == "1"
+@pytest.mark.parametrize("order", ["before the import", "after the import"])
+@pytest.mark.parametrize("omp", [None, "8"], ids="OMP_NUM_THREADS={}".format)
+def test_default_is_capped_by_the_affinity(run_python, order, omp):
+    """OpenMP itself looks at it only when it is loaded, and never if the variable is set."""
+    lines = ["import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])", "import fastloss"]
+    code = "\n".join(lines if order.startswith("before") else lines[::-1]) + "\nprint(fastloss.get_num_threads())"
+    assert run_python(code, env={"FASTLOSS_NUM_THREADS": None, "OMP_NUM_THREADS": omp}) == "1"
 
 
 def test_set_num_threads(restored):
@@ -197,6 +201,7 @@ def test_absurdly_many_threads():
     expected = fl.cross_entropy.value_and_grad(input, target, n_threads=1)
     for count in (1000, 2**31, 2**62):
         assert_same_bits(fl.cross_entropy.value_and_grad(input, target, n_threads=count), expected)
+    assert _check.thread_count(2**62) == _check.MOST_THREADS <= 16 * os.cpu_count()
 
 
 # --- the environment --------------------------------------------------------------------------------------------------
@@ -249,6 +254,9 @@ CGROUPS = {
                                         "4:cpu:/docker/0123456789\n", 2),
     "nonsense": ({"cpu.max": "plenty\n", "cpu/cpu.cfs_quota_us": "much\n"}, "0::/\n", math.inf),
     "no such files": ({}, "0::/\n", math.inf),
+    "a line cut short": ({"cpu.max": "150000 100000\n"}, "0:\n", 2),
+    "a line cut short after a good one": ({"a/cpu.max": "150000 100000\n"}, "0::/a\n0\n", 2),
+    "a path that is no UTF-8": ({"a\udcff/cpu.max": "150000 100000\n"}, "0::/a\udcff\n", 2),
 }
 
 
@@ -260,8 +268,14 @@ def test_cpu_quota_of_a_container(what, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     membership = tmp_path / "membership"
-    membership.write_text(groups)
+    membership.write_bytes(os.fsencode(groups))
     assert _threads.cpu_quota(tmp_path / "cgroup", membership) == expected
+
+
+def test_cpu_quota_looks_where_linux_has_the_files():
+    parameters = inspect.signature(_threads.cpu_quota).parameters
+    assert {name: parameter.default for name, parameter in parameters.items()} == {
+        "root": "/sys/fs/cgroup", "membership": "/proc/self/cgroup"}
 
 
 def test_cpu_quota_without_control_groups(tmp_path):

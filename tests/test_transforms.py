@@ -247,3 +247,9 @@ def test_options_are_keywords_only(function):
         function(np.zeros((2, 3)), 0)
     with pytest.raises(TypeError):
         function(np.zeros((2, 3)), dim=0)
+
+
+@pytest.mark.parametrize("keepdims", [np.ones(3), "no", 1, None], ids=repr)
+def test_keepdims_that_is_no_bool(keepdims):
+    with pytest.raises(TypeError, match="^keepdims must be True or False"):
+        fl.logsumexp(np.zeros(3), keepdims=keepdims)

@@ -26,7 +26,9 @@ def problems(path):
     names = [file.filename for file in files]
     runtimes = {file: licence for file in files for runtime, licence in RUNTIMES.items()
                 if PurePosixPath(file.filename).name.startswith(runtime)}
-    foreign = [file for file in files if file in runtimes or file.filename.endswith(tuple(RUNTIMES.values()))]
+    # The licence of a runtime that is not there counts: it should not be there either.
+    licences = tuple(f"/{licence}" for licence in runtimes.values())
+    foreign = [file for file in files if file in runtimes or (licences and file.filename.endswith(licences))]
     size = path.stat().st_size - sum(file.compress_size for file in foreign)
     print(f"{path.name}: {size:,} bytes without {', '.join(file.filename for file in foreign) or 'a runtime library'}")
     print(*(f"{file.file_size:10,} {file.filename}" for file in files), sep="\n")

@@ -51,7 +51,8 @@ for python in "$@"; do
     for age in oldest newest; do
         log="$logs/$version-$age.log"
         echo "== Python $version, $age: $log"
-        run_suite "$python" "$version" "$age" "$work/$version-$age" >"$log" 2>&1 || failed=1
+        run_suite "$python" "$version" "$age" "$work/$version-$age" >"$log" 2>&1
+        failed=$((failed | $?)) # in `run_suite || failed=1`, bash would ignore its `set -e`
         rm -rf "${work:?}/$version-$age"
         numpy=$(sed -n '/^== runs with/,$ s/^numpy==//p' "$log")
         cython=$(sed -n 's/^cython==//Ip' "$log")

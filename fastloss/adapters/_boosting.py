@@ -39,7 +39,7 @@ class BoostedLoss:
         if self.row_wise:
             if scores.ndim != 2:
                 raise ValueError(f"{self.__name__} needs a score for each class, but the booster has one for each row; "
-                                 "set its number of classes")
+                                 "set its number of classes (num_class; CatBoost's classes_count)")
             target = class_labels(target)
         elif target.shape != scores.shape:
             if target.size != scores.size:
@@ -106,6 +106,13 @@ class Objective(BoostedLoss):
             What the loss raises about its target or its weights.
         """
         target = _check.real_array("target", target)
+        if not np.isfinite(target).all():
+            raise ValueError("target must be finite")
+        if sample_weight is not None:
+            sample_weight = _check.real_array("sample_weight", sample_weight)
+            if sample_weight.shape != target.shape[:1]:
+                raise ValueError(f"sample_weight has shape {sample_weight.shape}, but target has {len(target)} rows; "
+                                 "it needs a weight for each")
         if self.row_wise:
             return self._softmax_start(class_labels(target), sample_weight)
         if target.ndim == 2:
@@ -113,14 +120,24 @@ class Objective(BoostedLoss):
         values, where = np.unique(target, return_inverse=True)
         weights = np.bincount(where, sample_weight, len(values))
 
-        def slope(score):
+        def slopes(score):
             return self.loss.grad(np.full(len(values), score), values, reduction="sum", sample_weight=weights,
-                                  **self.options).sum()
+                                  **self.options)
 
-        return root(slope, 1e-12 * weights.sum())
+        def slope(score):
+            with np.errstate(invalid="ignore"):  # infinity - infinity
+                total = slopes(score).sum()
+            if np.isnan(total):
+                raise ValueError(f"{self.__name__} has no start for this target: its slope is not a number")
+            return total
+
+        # Small targets have small slopes; those that cancel out leave a rounding error of theirs.
+        return root(slope, 1e-12 * min(weights.sum(), np.abs(slopes(0.0)).sum()))
 
     def _softmax_start(self, labels, sample_weight):
         """Newton's method on one row for each class, weighted by how often it occurs."""
+        if (labels < 0).any():
+            raise ValueError("target must hold class labels from 0 on; leave rows of ignore_index out of it")
         weights = np.bincount(labels, sample_weight).astype(np.float64)
         n_classes = len(weights)
         scores, rows = np.zeros(n_classes), np.arange(n_classes)

@@ -55,9 +55,11 @@ class LinearObjective:
     def _outputs(self, n_outputs):
         if n_outputs is not None:
             return _check.integer("n_outputs", n_outputs)
+        if self.y.ndim == 2:  # probabilities of the classes, or a target for each score
+            return self.y.shape[1]
         if self.row_wise:
             return int(self.y.max()) + 1 if self.y.size else 1
-        return self.y.shape[1] if self.y.ndim == 2 else None
+        return None
 
     def _set_weights(self, sample_weight, reduction):
         """Row weights, already divided by their sum for the mean."""
@@ -66,13 +68,22 @@ class LinearObjective:
         if weight.shape != (len(self.y),):
             raise ValueError(f"sample_weight has shape {weight.shape}; it needs ({len(self.y)},), one for each row")
         if reduction == "mean" and len(weight):
-            weight /= weight.sum()
+            total = weight.sum()
+            if not total > 0:
+                raise ValueError(f"the sum of sample_weight is {total}; reduction='mean' needs it above 0")
+            weight /= total
         self.weight = weight
         self._spread = weight if self.row_wise or self.n_outputs is None else weight[:, None]
 
+    def _vector(self, name, values):
+        values = np.asarray(values, dtype=np.float64)
+        if values.shape != self.x0.shape:
+            raise ValueError(f"{name} has shape {values.shape}; it needs {self.x0.shape}, as x0")
+        return values
+
     def unpack(self, parameters: ArrayLike) -> tuple[NDArray[Any], Any]:
         """(coefficients, intercept): shapes (features,) and () for one score; (outputs, features) and (outputs,)."""
-        parameters = np.asarray(parameters, dtype=np.float64)
+        parameters = self._vector("parameters", parameters)
         coefficients, rest = parameters[:self.n_coefficients], parameters[self.n_coefficients:]
         if self.n_outputs is None:
             return coefficients, float(rest[0]) if self.fit_intercept else 0.0
@@ -98,7 +109,7 @@ class LinearObjective:
 
     def value_and_grad(self, parameters: ArrayLike) -> tuple[float, NDArray[Any]]:
         """Value and gradient, in one pass: for ``scipy.optimize.minimize(..., jac=True)``."""
-        parameters = np.asarray(parameters, dtype=np.float64)
+        parameters = self._vector("parameters", parameters)
         scores, by_scale = self.scores(parameters), None
         if self.scale:
             value, grad, by_scale = self._scaled(scores, parameters[-1])
@@ -130,7 +141,7 @@ class LinearObjective:
 
     def hessp(self, parameters: ArrayLike, vector: ArrayLike) -> NDArray[Any]:
         """The Hessian times a vector: for ``minimize(..., hessp=...)`` with a Newton method."""
-        parameters, vector = np.asarray(parameters, dtype=np.float64), np.asarray(vector, dtype=np.float64)
+        parameters, vector = self._vector("parameters", parameters), self._vector("vector", vector)
         curvature = self._curvature(parameters)
         along, by_scale = self.scores(vector), None
         if self.scale:
@@ -191,8 +202,8 @@ def linear_objective(loss: _library.Loss, X: Any, y: ArrayLike, *, sample_weight
     fit_intercept : bool, default True
         Whether there is a :math:`b`.
     n_outputs : int, optional
-        How many scores a row has. By default one for each class that occurs for the softmax family, one for each
-        column of `y`, else one.
+        How many scores a row has. By default one for each column of `y`; where `y` has one axis, one for each class up
+        to the largest label for the softmax family, else one.
     scale : bool, default False
         Estimate the scale :math:`s` of the errors too, as the last parameter, by Huber's joint objective
         :math:`\sum_i w_i (s / 2 + s\, \ell(\hat y_i / s, y_i / s))`: for losses of the difference. Bound it from
@@ -213,7 +224,8 @@ def linear_objective(loss: _library.Loss, X: Any, y: ArrayLike, *, sample_weight
         `loss` is not a loss of fastloss, or does not have an option; ``hessp`` of a loss of rows of classes other than
         `cross_entropy`.
     ValueError
-        Shapes do not fit, `l2` is negative, or `reduction` is not one of the two. When called: what the loss raises.
+        Shapes do not fit, `l2` is negative, `reduction` is not one of the two, or it is "mean" and the weights are all
+        0. When called: parameters of another shape than ``x0``, and what the loss raises.
 
     Notes
     -----

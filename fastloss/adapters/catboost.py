@@ -25,6 +25,9 @@ class Objective(_boosting.Objective):
         super().__init__(loss, hess, options)
         self._softmax = {function.__name__ for function in _library.functions_of(loss)} == {"cross_entropy"}
 
+    def __deepcopy__(self, memo):  # scikit-learn's clone wants of CatBoost the parameter that it gave
+        return self
+
     def calc_ders_range(self, approxes: ArrayLike, targets: ArrayLike, weights: ArrayLike | None) -> NDArray[Any]:
         """Pairs (first, second derivative), for all rows."""
         grad, hess = self.derivatives(np.asarray(approxes), np.asarray(targets), weights)
@@ -55,6 +58,9 @@ class Metric(_boosting.Metric):
 
     no_jit = True
 
+    def __deepcopy__(self, memo):
+        return self
+
     def is_max_optimal(self) -> bool:
         return False
 
@@ -78,7 +84,7 @@ def objective(loss: _library.Loss, *, hess: Literal["builtin", "exact", "one"] =
     ----------
     loss : loss of fastloss
         A function (``fastloss.sigmoid_focal_loss``), a configured class, or a sum made by ``fastloss.combine``. Its
-        input is the raw score; the softmax family has one for each class.
+        input is the raw score; the softmax family has one for each class, so set ``classes_count``.
     hess : {"builtin", "exact", "one"}, default "builtin"
         The second derivative of each score. "exact" is the loss's own, diagonal for rows of classes; "builtin" too, but
         the full matrix for `cross_entropy`, as CatBoost's ``MultiClass`` has it, and 1 for losses with straight pieces
@@ -104,8 +110,9 @@ def objective(loss: _library.Loss, *, hess: Literal["builtin", "exact", "one"] =
     Notes
     -----
     CatBoost wants an ``eval_metric`` with a custom objective: see `metric`. It calls a custom objective for rows of
-    classes once for each row, so that is slow. The classes have no names then: ask for
-    ``predict(..., prediction_type="RawFormulaVal")``, the raw scores, or for ``predict_proba``.
+    classes once for each row, so that is slow. It does not look up the classes for a custom objective:
+    ``CatBoostClassifier.predict`` needs ``class_names=[0, 1]``; ``predict_proba`` and
+    ``predict(..., prediction_type="RawFormulaVal")``, the raw scores, do without.
 
     It starts a custom objective at 0. For the same predictions as of a built-in objective, within rounding, train that
     with ``boost_from_average=False`` (the default for all but ``RMSE`` and its relatives), or give the constant of
@@ -128,7 +135,7 @@ def objective(loss: _library.Loss, *, hess: Literal["builtin", "exact", "one"] =
     >>> model = catboost.CatBoostClassifier(
     ...     loss_function=fl.adapters.catboost.objective(fl.sigmoid_focal_loss, gamma=2),
     ...     eval_metric=fl.adapters.catboost.metric(fl.sigmoid_focal_loss, gamma=2),
-    ...     iterations=5, verbose=False, allow_writing_files=False, thread_count=1)
+    ...     class_names=[0, 1], iterations=5, verbose=False, allow_writing_files=False, thread_count=1)
     >>> raw = model.fit(X, y).predict(X[[0, 9]], prediction_type="RawFormulaVal")
     >>> bool(raw[0] < raw[1])
     True

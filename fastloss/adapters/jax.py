@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _check
 from . import _library
 
 with _library.needs("jax"):
@@ -22,11 +23,16 @@ def _host(function):
     return lambda *trees: function(*jax.tree.map(np.asarray, trees))
 
 
+def _class_axis(loss, ndim):
+    return _check.axis(_library.option(loss, {}, "axis", 1), ndim, "input")
+
+
 def _shape_of_value(loss, reduction, input):
     dtype = input.dtype if jnp.issubdtype(input.dtype, jnp.floating) else jnp.result_type(float)
     shape = input.shape if reduction == "none" else ()
     if reduction == "none" and _library.is_row_wise(loss):
-        shape = shape[:1] + shape[2:] if len(shape) > 1 else ()
+        axis = _class_axis(loss, input.ndim)
+        shape = shape[:axis] + shape[axis + 1:]
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
@@ -79,7 +85,7 @@ def _differentiable(loss, options):
 
     def backward(gradients, upstream):
         if reduction == "none" and _library.is_row_wise(loss) and upstream.ndim:
-            upstream = jnp.expand_dims(upstream, 1)
+            upstream = jnp.expand_dims(upstream, _class_axis(loss, upstream.ndim + 1))
         return *(None if gradient is None else gradient * upstream for gradient in gradients), None
 
     value.defvjp(forward, backward, symbolic_zeros=True)

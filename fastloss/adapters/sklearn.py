@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import binary, classification, regression, transforms
+from .. import _check, binary, classification, regression, transforms
 from . import _library, _linear
 
 with _library.needs("sklearn"):
@@ -32,14 +32,30 @@ LOGISTIC = {"cross_entropy", "binary_cross_entropy_with_logits", "logistic_loss"
 LOG_LINK = {"poisson_nll_loss", "gamma_nll_loss", "tweedie_nll_loss"}
 MARGINS = {"hinge_loss", "squared_hinge_loss", "perceptron_loss", "exponential_loss", "logistic_loss",
            "soft_margin_loss", "modified_huber_loss"}
+# Losses that do not take a score: they learn the classes the wrong way round, or fail in the middle of fitting.
+NOT_OF_SCORES = {
+    "binary_cross_entropy": "probabilities: use binary_cross_entropy_with_logits",
+    "nll_loss": "logarithms of probabilities: use cross_entropy",
+    "hinge_embedding_loss": "distances, small for alike: use hinge_loss",
+    "zero_one_loss": "predictions, and has no gradient: use hinge_loss or logistic_loss",
+    "kl_div": "logarithms of probabilities: use cross_entropy",
+    "gaussian_nll_loss": "means and variances",
+    "msle_loss": "numbers above -1: use LinearRegressor",
+    **dict.fromkeys(sorted(LOG_LINK), "logarithms of means: use LinearRegressor"),
+}
 
 
 def _names(loss):
     return {function.__name__ for function in _library.functions_of(loss)}
 
 
-def _has_log_link(loss):
-    return _names(loss) <= LOG_LINK and _library.option(loss, {}, "log_input", True)
+def _has_log_link(loss, options=None):
+    return _names(loss) <= LOG_LINK and _library.option(loss, options or {}, "log_input", True)
+
+
+def _is_share_of_errors(loss, options):
+    """zero_one_loss of classes. (With a tolerance it is of numbers.)"""
+    return _names(loss) == {"zero_one_loss"} and _library.option(loss, options, "tolerance", None) is None
 
 
 def _targets(loss, options, classes, n_scores):
@@ -68,6 +84,7 @@ class _LinearModel(BaseEstimator):
 
     def _minimise(self, loss, X, y, sample_weight, n_outputs):
         """Coefficients (outputs, features) and intercepts (outputs,)."""
+        _check.in_domain("alpha", self.alpha, _check.FINITE_NONNEGATIVE)
         objective = _linear.linear_objective(loss, X, y, sample_weight=sample_weight, l2=self.alpha,
                                              n_outputs=n_outputs, fit_intercept=self.fit_intercept)
         # The tolerance is for the mean: it does not depend on the number of rows.
@@ -138,7 +155,8 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
     TypeError
         From ``fit``: `loss` is not a loss of fastloss.
     ValueError
-        From ``fit``: fewer than two classes, or data that scikit-learn or the loss refuses.
+        From ``fit``: fewer than two classes; a loss that does not take scores, as `binary_cross_entropy`; a negative
+        `alpha`; or data that scikit-learn or the loss refuses.
 
     Notes
     -----
@@ -169,6 +187,8 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
         loss = self.loss
         if loss is None:
             loss = binary.binary_cross_entropy_with_logits if n_classes == 2 else classification.cross_entropy
+        for name in sorted(_names(loss) & set(NOT_OF_SCORES)):
+            raise ValueError(f"{name} is not a loss of scores: it takes {NOT_OF_SCORES[name]}")
         n_scores = n_classes if n_classes > 2 or _library.is_row_wise(loss) else 1
         target = _targets(loss, {}, classes, n_scores)
         self.coef_, self.intercept_ = self._minimise(loss, X, target, sample_weight, n_scores if n_scores > 1 else None)
@@ -224,7 +244,7 @@ class LinearRegressor(RegressorMixin, _LinearModel):
     TypeError
         From ``fit``: `loss` is not a loss of fastloss.
     ValueError
-        From ``fit``: data that scikit-learn or the loss refuses; a loss of rows of classes.
+        From ``fit``: data that scikit-learn or the loss refuses; a loss of rows of classes; a negative `alpha`.
 
     Notes
     -----
@@ -255,11 +275,11 @@ class LinearRegressor(RegressorMixin, _LinearModel):
         return np.exp(scores) if self.loss is not None and _has_log_link(self.loss) else scores
 
 
-def _as_scores(loss, source, response):
+def _as_scores(loss, options, source, response):
     """What the loss takes as its input: probabilities become logits, means become logarithms."""
     names = _names(loss)
     with np.errstate(divide="ignore"):  # a probability of 0 has a logit of -inf
-        if source == "predict" and _has_log_link(loss):
+        if source == "predict" and _has_log_link(loss, options):
             return np.log(response)
         if source != "predict_proba" or names <= {"binary_cross_entropy"}:
             return response
@@ -268,13 +288,24 @@ def _as_scores(loss, source, response):
         return np.log(response) - np.log1p(-response)
 
 
+def _by_element(loss, input, target, sample_weight, options):
+    """The mean loss of predictions of one or of several outputs, with a weight for each row."""
+    if sample_weight is not None and input.ndim == 2:
+        sample_weight = np.asarray(sample_weight)[:, None]
+    return loss(input, target, sample_weight=sample_weight, **options)
+
+
 def _mean_loss(y_true, y_pred, *, loss, source, labels, options, sample_weight=None):
     """The score function of `scorer`; `source` is the method that `y_pred` comes from."""
-    scores = np.asarray(_as_scores(loss, source, np.asarray(y_pred)))
+    if _is_share_of_errors(loss, options):
+        # The loss takes numbers: the labels' places among all that occur.
+        known = np.unique(np.concatenate([np.ravel(y_true), np.ravel(y_pred)]))
+        return _by_element(loss, np.searchsorted(known, y_pred), np.searchsorted(known, y_true), sample_weight, options)
+    scores = np.asarray(_as_scores(loss, options, source, np.asarray(y_pred)))
     if source == "predict":
         y_true = check_array(y_true, ensure_2d=False, dtype=np.float64)
-        return loss(scores, y_true, sample_weight=sample_weight, **options)
-    labels = np.unique(y_true) if labels is None else np.asarray(labels)
+        return _by_element(loss, scores, y_true, sample_weight, options)
+    labels = np.unique(y_true if labels is None else labels)
     n_scores = scores.shape[1] if scores.ndim == 2 else 1
     if len(labels) != max(n_scores, 2):
         raise ValueError(f"y_true has the classes {labels.tolist()}, but the estimator has {max(n_scores, 2)}: "
@@ -290,7 +321,7 @@ def _mean_loss(y_true, y_pred, *, loss, source, labels, options, sample_weight=N
     return np.average(loss(scores, target, reduction="none", **options).sum(axis=1), weights=sample_weight)
 
 
-def scorer(loss: _library.Loss, *, labels: ArrayLike | None = None,
+def scorer(loss: Callable[..., Any], *, labels: ArrayLike | None = None,
            response_method: Literal["predict", "predict_proba", "decision_function"] | None = None,
            **options: Any) -> Callable[..., float]:
     """A scorer for ``cross_val_score``, ``GridSearchCV(scoring=...)`` and the like: minus the mean loss.
@@ -300,11 +331,11 @@ def scorer(loss: _library.Loss, *, labels: ArrayLike | None = None,
     loss : loss of fastloss
         A function, a configured class, or a sum made by ``fastloss.combine``.
     labels : array_like, optional
-        All classes, sorted, where a fold may lack one; by default those of the fold.
+        All classes, in any order, where a fold may lack one; by default those of the fold.
     response_method : {"predict", "predict_proba", "decision_function"}, optional
         What the loss is computed of. By default ``decision_function`` for losses of classes, ``predict_proba`` for
-        `binary_cross_entropy`, else ``predict``. Probabilities are turned into logits for losses of these, predictions
-        into logarithms for losses of the logarithm of the mean.
+        `binary_cross_entropy`, else ``predict``, the only one for `zero_one_loss`. Probabilities are turned into logits
+        for losses of these, predictions into logarithms for losses of the logarithm of the mean.
     **options
         Options of the loss.
 
@@ -318,6 +349,7 @@ def scorer(loss: _library.Loss, *, labels: ArrayLike | None = None,
     TypeError
         `loss` is not a loss of fastloss, or does not have an option.
     ValueError
+        `zero_one_loss` with another `response_method` than ``predict``.
         When called: the classes in `y` are not those of the estimator.
 
     Notes
@@ -341,5 +373,8 @@ def scorer(loss: _library.Loss, *, labels: ArrayLike | None = None,
         response_method = "decision_function" if of_classes else "predict"
         if names <= {"binary_cross_entropy"}:
             response_method = "predict_proba"
+    if "zero_one_loss" in _names(loss) and response_method != "predict":
+        raise ValueError(f"zero_one_loss compares predictions: response_method must be 'predict', "
+                         f"got {response_method!r}")
     return make_scorer(_mean_loss, response_method=response_method, greater_is_better=False, loss=loss, labels=labels,
                        options=options, source=response_method)

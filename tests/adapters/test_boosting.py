@@ -108,3 +108,28 @@ def test_errors():
         make(fl.cross_entropy).derivatives(np.zeros(3), np.zeros(3))
     with pytest.raises(ValueError, match="a target for each score"):
         make(fl.mse_loss).derivatives(np.zeros((3, 2)), np.zeros(3))
+
+
+@pytest.mark.parametrize("target", [[1.0, np.nan], [1.0, np.inf], [[1.0, 2.0], [np.nan, 3.0]]])
+def test_init_score_wants_finite_targets(target):
+    """Without an end to the search this would hang."""
+    with pytest.raises(ValueError, match="target must be finite"):
+        make(fl.mse_loss).init_score(target)
+
+
+def test_init_score_ends_where_the_slope_is_not_a_number():
+    with pytest.raises(ValueError, match="its slope is not a number"):
+        make(fl.mse_loss).init_score([1.5e308, -1.5e308])
+
+
+def test_init_score_of_small_targets():
+    np.testing.assert_allclose(make(fl.mse_loss).init_score([1e-14, 3e-14]), 2e-14, rtol=1e-9)
+    assert make(fl.mse_loss).init_score([0.1, 0.2, -0.3]) == 0  # though the slopes add up to a rounding error
+
+
+def test_errors_of_init_score_name_the_argument():
+    for loss, target in ((fl.mse_loss, [1.0, 2.0]), (fl.cross_entropy, [0, 1])):
+        with pytest.raises(ValueError, match=r"sample_weight has shape \(1,\), but target has 2 rows"):
+            make(loss).init_score(target, [1.0])
+    with pytest.raises(ValueError, match="target must hold class labels from 0 on"):
+        make(fl.cross_entropy).init_score([0, 1, -100])

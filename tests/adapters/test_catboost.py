@@ -80,3 +80,23 @@ def test_focal_loss_learns(data):
                 eval_metric=adapter.metric(fl.sigmoid_focal_loss, gamma=2))
     raw = model.predict(data.X, prediction_type="RawFormulaVal")
     assert np.mean((raw > 0) == data.binary) > 0.8
+
+
+def test_scikit_learn_clones_the_estimators(data):
+    """`clone` asks for the very objects that the constructor got."""
+    base = pytest.importorskip("sklearn.base")
+    model_selection = pytest.importorskip("sklearn.model_selection")
+    model = catboost.CatBoostRegressor(**PARAMS, loss_function=adapter.objective(HALF_MSE),
+                                       eval_metric=adapter.metric(HALF_MSE))
+    assert base.clone(model).get_params()["loss_function"] is model.get_params()["loss_function"]
+    assert model_selection.cross_val_score(model, data.X, data.real, cv=2, error_score="raise").min() > 0.2
+
+
+def test_predict_of_a_classifier(data):
+    """It needs the names of the classes; the error of rows of classes says what these need."""
+    loss = fl.sigmoid_focal_loss
+    model = fit(catboost.CatBoostClassifier, data, "binary", False, loss_function=adapter.objective(loss),
+                eval_metric=adapter.metric(loss), class_names=[0, 1])
+    assert np.mean(model.predict(data.X) == data.binary) > 0.8
+    with pytest.raises(ValueError, match="classes_count"):
+        adapter.objective(fl.cross_entropy).calc_ders_range(np.zeros(3), np.zeros(3), None)

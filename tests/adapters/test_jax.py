@@ -117,3 +117,17 @@ def test_errors():
         wrap(fl.mse_loss)(LOGITS, TARGET, gamma=1)
     with pytest.raises(Exception, match="target has shape"):
         jax.block_until_ready(wrap(fl.mse_loss)(LOGITS, TARGET[:3]))
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("classes", [3, 5])
+def test_class_axis_of_a_configured_loss(classes, axis):
+    """Also where the shapes of values along another axis would be the same."""
+    x = RNG.normal(size=(classes, 2, 3) if axis == 0 else (2, 3, classes)).astype(np.float32)
+    labels = np.array([[0, 1, 2], [2, 1, 0]])
+    loss = fl.CrossEntropyLoss(axis=axis, reduction="none")
+    value, back = jax.vjp(lambda x: wrap(loss)(x, labels), x)
+    upstream = np.arange(6, dtype=np.float32).reshape(2, 3)
+    expected, grad = loss.value_and_grad(x, labels, grad_output=upstream)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    np.testing.assert_allclose(back(upstream)[0], grad, rtol=1e-5, atol=1e-7)

@@ -136,3 +136,37 @@ def test_errors(data):
     objective = linear_objective(fl.softmax_focal_loss, data.X, data.classes)
     with pytest.raises(TypeError, match="L-BFGS-B"):
         objective.hessp(objective.x0, objective.x0)
+
+
+@pytest.mark.parametrize("loss", [fl.mse_loss, fl.cross_entropy])
+def test_parameters_of_another_length(data, loss):
+    y = data.classes if loss is fl.cross_entropy else data.real
+    objective = linear_objective(loss, data.X, y)
+    wrong = np.ones(len(objective.x0) + 1)
+    for call in (objective.unpack, objective.value, objective.grad, objective.value_and_grad, objective.scores,
+                 lambda at: objective.hessp(at, objective.x0)):
+        for parameters in (wrong, wrong[:-2], wrong[1:, None]):
+            with pytest.raises(ValueError, match=r"parameters has shape \(.*\); it needs"):
+                call(parameters)
+    with pytest.raises(ValueError, match="vector has shape"):
+        objective.hessp(objective.x0, wrong)
+
+
+def test_probabilities_as_targets(data):
+    """One score for each column, also of classes that are never certain."""
+    hot = np.eye(3)[data.classes]
+    soft = 0.9 * hot + 0.1 / 3
+    objective = linear_objective(fl.cross_entropy, data.X, soft, sample_weight=data.weight, l2=0.5)
+    assert objective.n_outputs == 3
+    labels = linear_objective(fl.cross_entropy, data.X, data.classes, sample_weight=data.weight, l2=0.5,
+                              label_smoothing=0.1)
+    rng = np.random.default_rng(0)
+    at, along = rng.normal(size=(2, len(objective.x0)))
+    np.testing.assert_allclose(objective.value(at), labels.value(at), rtol=1e-6)
+    np.testing.assert_allclose(objective.grad(at), labels.grad(at), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(objective.hessp(at, along), labels.hessp(at, along), rtol=1e-6, atol=1e-6)
+
+
+def test_mean_with_weights_of_zero(data):
+    with pytest.raises(ValueError, match=r"the sum of sample_weight is 0\.0"):
+        linear_objective(fl.mse_loss, data.X, data.real, sample_weight=np.zeros(300), reduction="mean")

@@ -149,3 +149,64 @@ def test_scorer_where_a_fold_lacks_a_class(data):
         scorer(fl.cross_entropy, labels=[0, 1, 7])(model, data.X, data.classes)
     with pytest.raises(TypeError, match="has no option 'gamma'"):
         scorer(fl.cross_entropy, gamma=2)
+
+
+def test_scorer_knows_that_means_are_no_logarithms(data):
+    """log_input=False, given with the call or configured."""
+    model = linear_model.PoissonRegressor(alpha=0.1).fit(data.X, data.classes)
+    expected = -fl.poisson_nll_loss(model.predict(data.X), data.classes, log_input=False)
+    for made in (scorer(fl.poisson_nll_loss, log_input=False), scorer(fl.PoissonNLLLoss(log_input=False))):
+        assert made(model, data.X, data.classes) == expected
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("kind", ["binary", "classes"])
+def test_scorer_of_the_share_of_errors(data, kind, weighted):
+    y = np.array(["a", "bb", "c"])[getattr(data, kind).astype(int)]
+    options = {"sample_weight": data.weight} if weighted else {}
+    model = linear_model.LogisticRegression().fit(data.X, y)
+    for loss in (fl.zero_one_loss, fl.ZeroOneLoss()):
+        got = scorer(loss)(model, data.X, y, **options)
+        np.testing.assert_allclose(got, model.score(data.X, y, **options) - 1, rtol=1e-6)
+    some = y != "bb"  # predicted, but not in this fold
+    np.testing.assert_allclose(scorer(fl.zero_one_loss)(model, data.X[some], y[some]),
+                               model.score(data.X[some], y[some]) - 1)
+    for method in ("decision_function", "predict_proba"):
+        with pytest.raises(ValueError, match="response_method must be 'predict'"):
+            scorer(fl.zero_one_loss, response_method=method)
+
+
+def test_scorer_of_the_share_of_large_errors(data):
+    model = linear_model.LinearRegression().fit(data.X, data.real)
+    expected = -np.mean(np.abs(data.real - model.predict(data.X)) >= 0.5)
+    assert scorer(fl.zero_one_loss, tolerance=0.5)(model, data.X, data.real) == expected
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_scorer_of_several_outputs(data, weighted):
+    y, options = np.stack([data.real, data.binary], axis=1), {"sample_weight": data.weight} if weighted else {}
+    model = linear_model.LinearRegression().fit(data.X, y)
+    np.testing.assert_allclose(scorer(fl.mse_loss)(model, data.X, y, **options),
+                               -metrics.mean_squared_error(y, model.predict(data.X), **options), rtol=1e-6)
+
+
+def test_labels_of_a_scorer_in_any_order(data):
+    y = np.where(data.binary, "yes", "no")
+    model = linear_model.LogisticRegression().fit(data.X, y)
+    expected = scorer(fl.cross_entropy)(model, data.X, y)
+    assert scorer(fl.cross_entropy, labels=["yes", "no"])(model, data.X, y) == expected
+
+
+@pytest.mark.parametrize("loss", [
+    fl.hinge_embedding_loss, fl.HingeEmbeddingLoss(), fl.binary_cross_entropy, fl.nll_loss, fl.kl_div,
+    fl.zero_one_loss, fl.gaussian_nll_loss, fl.msle_loss, fl.poisson_nll_loss, fl.gamma_nll_loss, fl.tweedie_nll_loss,
+    fl.combine([(fl.hinge_loss, 1.0), (fl.binary_cross_entropy, 1.0)])], ids=repr)
+def test_classifier_refuses_losses_that_are_not_of_scores(data, loss):
+    with pytest.raises(ValueError, match="is not a loss of scores: it takes"):
+        LinearClassifier(loss).fit(data.X, data.binary)
+
+
+@pytest.mark.parametrize("estimator", [LinearClassifier, LinearRegressor])
+def test_error_of_a_negative_penalty(data, estimator):
+    with pytest.raises(ValueError, match="^alpha must"):
+        estimator(alpha=-1).fit(data.X, data.binary)

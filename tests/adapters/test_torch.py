@@ -246,3 +246,37 @@ def test_bfloat16_without_ml_dtypes(run_python):
             "try: fl.adapters.torch.nn.MSELoss()(x, x)\n"
             "except ImportError as error: print(error)")
     assert "pip install ml_dtypes" in run_python(code)
+
+
+@pytest.mark.parametrize("option", [{"wrt": "target"}, {"grad_output": 5.0}, {"out": np.zeros(1)}], ids=str)
+def test_apply_takes_only_options_of_the_loss(option):
+    """These are fastloss's own, for gradients that autograd would take for its."""
+    with pytest.raises(TypeError, match=f"mse_loss has no option '{next(iter(option))}'"):
+        adapter.apply(fl.mse_loss, torch.tensor([3.0], requires_grad=True), torch.zeros(1), **option)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast(dtype):
+    """Losses are float32 there, gradients of the leaves' dtype; as PyTorch's."""
+    (logits, labels), results = tensors("labels", dtype), []
+    for nn in (torch.nn, adapter.nn):
+        leaf = logits.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = nn.CrossEntropyLoss(CLASS_WEIGHT.to(dtype) if nn is adapter.nn else CLASS_WEIGHT.float())(
+                leaf, labels)
+        loss.backward()
+        results.append((loss, leaf.grad))
+    assert results[1][0].dtype == torch.float32
+    torch.testing.assert_close(*results)
+
+
+def test_star_import():
+    for module in ("nn", "functional"):
+        names = {}
+        exec(f"from fastloss.adapters.torch.{module} import *", names)
+        assert {name for name in vars(getattr(torch.nn, module, torch.nn)) if name[0] != "_"} <= set(names)
+        ours = getattr(adapter, module)
+        assert set(names) - {"__builtins__"} <= set(dir(ours))
+        for name in ("MSELoss", "Linear") if module == "nn" else ("mse_loss", "relu"):
+            assert names[name] is getattr(ours, name)
+    assert adapter.nn.Linear is torch.nn.Linear

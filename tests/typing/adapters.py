@@ -57,6 +57,8 @@ assert_type(classifier.decision_function(X), Array)
 assert_type(classifier.coef_, Array)
 assert_type(fl.adapters.sklearn.LinearRegressor(combined).fit(X, w).predict(X), Array)
 assert_type(fl.adapters.sklearn.scorer(fl.logistic_loss)(classifier, X, y), float)
+assert_type(fl.adapters.sklearn.scorer(fl.zero_one_loss)(classifier, X, y), float)
+assert_type(fl.adapters.sklearn.scorer(fl.ZeroOneLoss())(classifier, X, y), float)
 
 # Wrong ones.
 fl.adapters.xgboost.objective("logistic")  # flagged

@@ -22,6 +22,9 @@ fl.multi_margin_loss(x, y, p=3)  # flagged
 fl.softmax_focal_loss(x, y, gamma="2")  # flagged
 fl.gaussian_nll_loss(x, x)  # flagged
 fl.zero_one_loss.grad(x, x)  # flagged
+fl.ZeroOneLoss().grad(x, x)  # flagged
+fl.ZeroOneLoss().value_and_grad(x, x)  # flagged
+fl.ZeroOneLoss(reduction="none").grad_and_hess(x, x)  # flagged
 fl.poisson_nll_loss(x, x, full="yes")  # flagged
 fl.huber_loss.hess(x, x)  # flagged
 fl.CrossEntropyLoss(smoothing=0.1)  # flagged

@@ -109,7 +109,7 @@ FL_INLINE vf sum_slope(int op, vf x, vf t, const sum_constants *k)
 {
     if (is_margin(op)) {
         vf excess = v_margin_excess(x, k), slope = op == FL_MULTI_MARGIN ? v_set(1) : excess;
-        return v_if_positive(excess, k->factor * slope);
+        return v_if_positive(excess, v_where_eq(k->factor, v_set(0), v_set(0), k->factor * slope)); /* 0 inf counts 0 */
     }
     if (op == FL_LOG_SOFTMAX_GRAD)
         return v_log_softmax_slope(x, t, k);
@@ -156,12 +156,13 @@ static void finish_sums(const fl_rows_job *job, int l, const fl_sum sums[N_SUMS]
         g->value[l] = g->own[l] * (total / ((double)s->shrink * (double)job->n_classes));
 }
 
-/* A sum of 0 counts 0, also where the scale is infinite. The sum comes last: multiplied by 2 it might overflow. */
+/* A sum or a scale of 0 counts 0, also where the other is infinite. The sum comes last: multiplied by 2 it might overflow. */
 static T margin_label_gradient(const fl_rows_job *job, const row_group *g, const sum_rows *s, int l)
 {
     const int squared = job->op != FL_MULTI_MARGIN;
     const double sum = s->sums[l][squared ? 2 : 1], slope = squared ? 2 / (double)s->shrink : 1;
-    return sum == 0 ? 0 : (T)(0 - g->scale[l] * g->own[l] * (slope / (double)job->n_classes) * sum);
+    const double factor = g->scale[l] * g->own[l] * (slope / (double)job->n_classes);
+    return sum == 0 || factor == 0 ? 0 : (T)(0 - factor * sum);
 }
 
 static T margin_label_hessian(const fl_rows_job *job, const row_group *g, const sum_rows *s, int l)
@@ -371,16 +372,14 @@ FL_INLINE void wide_sums(sum_row *r, int op, int l, row_group *g, sum_rows *s)
     const fl_size n_classes = r->job->n_classes;
     const sum_constants k = wide_constants(s, l);
     lane_sums sums[N_SUMS] = {NO_SUMS, NO_SUMS, NO_SUMS};
-    fl_sum totals[N_SUMS];
+    fl_sum totals[N_SUMS] = {{0, 0}, {0, 0}, {0, 0}};
     for (fl_size c = 0; c < n_classes; c += CHUNK) {
         fl_size n = n_classes - c < CHUNK ? n_classes - c : CHUNK;
         const T *t = is_margin(op) ? NULL : target_chunk(r, c, n);
         sum_strips(op, input_chunk(r, c, n), t, n, is_margin(op) ? (fl_size)g->label[l] - c : -1, &k, sums);
-        for (int i = 0; i < N_SUMS && (c + n) % FOLD == 0; i++)
-            fold_error(&sums[i]);
+        for (int i = 0; i < N_SUMS && ((c + n) % FOLD == 0 || c + n == n_classes); i++)
+            fold(&totals[i], &sums[i]);
     }
-    for (int i = 0; i < N_SUMS; i++)
-        totals[i] = sum_lanes(sums[i].sum, sums[i].error);
     finish_sums(r->job, l, totals, g, s);
 }
 

@@ -56,17 +56,16 @@ FL_INLINE void add_strip(lane_sums *s, const vf e[4 * UNIT])
         v_two_sum(&s->sum[k], &s->error[k], (e[k] + e[k + UNIT]) + (e[k + 2 * UNIT] + e[k + 3 * UNIT]));
 }
 
-/* After so many classes the error of a sum is brought home: over a row of millions it would grow until it rounds
- * itself. A multiple of every chunk. */
+/* After so many classes the lanes' sums go home to double: over a row of millions their errors would grow until they round
+ * themselves. A multiple of every chunk. */
 enum { FOLD = 65536 };
 
-FL_INLINE void fold_error(lane_sums *s)
+FL_INLINE void fold(fl_sum *total, lane_sums *lanes)
 {
-    for (int k = 0; k < UNIT; k++) {
-        vf error = v_where_eq(s->sum[k] - s->sum[k], v_set(0), s->error[k], v_set(0)); /* NaN, of infinity */
-        s->error[k] = v_set(0);
-        v_two_sum(&s->sum[k], &s->error[k], error);
-    }
+    const fl_sum sum = sum_lanes(lanes->sum, lanes->error);
+    fl_add(total, sum.hi);
+    total->lo += sum.lo;
+    *lanes = NO_SUMS;
 }
 
 /* The rows of a job, and one of them on its way through the passes. */
@@ -204,13 +203,19 @@ FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base,
 /* Of numbers whose sum need not be compensated. */
 FL_INLINE double plain_sum(const vf x[UNIT]) { return sum_lanes(x, NO_SUMS.error).hi; }
 
-static FL_OUTLINE void fold_sums(row_sums *s, double *ties, double *base_top)
+/* What has been folded of a row. */
+typedef struct {
+    fl_sum exp, base, distance;
+    double ties, base_top;
+} row_totals;
+
+static FL_OUTLINE void fold_sums(row_sums *s, row_totals *totals)
 {
-    fold_error(&s->exp);
-    fold_error(&s->base);
-    fold_error(&s->distance);
-    *ties += plain_sum(s->ties);
-    *base_top += plain_sum(s->base_top);
+    fold(&totals->exp, &s->exp);
+    fold(&totals->base, &s->base);
+    fold(&totals->distance, &s->distance);
+    totals->ties += plain_sum(s->ties);
+    totals->base_top += plain_sum(s->base_top);
     for (int k = 0; k < UNIT; k++)
         s->ties[k] = s->base_top[k] = v_set(0);
 }
@@ -252,7 +257,7 @@ static void wide_statistics(wide_row *r, row_group *g)
     row_sums s = NO_ROW_SUMS;
     T label_exp[WIDTH];
     const fl_size step = r->step < FOLD ? r->step : FOLD;
-    double ties = 0, base_top = 0;
+    row_totals folded = {{0, 0}, {0, 0}, {0, 0}, 0, 0};
     r->maximum = v_set(maximum);
     r->split = v_split_maximum(r->maximum);
     g->top[l] = with_top ? row_top(r, maximum) : -1; /* before the exponentials, which may overwrite x */
@@ -271,20 +276,29 @@ static void wide_statistics(wide_row *r, row_group *g)
         else
             add_stretch(&s, r, NULL, x, n, NULL);
         if (n_classes > FOLD && (c + n) % FOLD == 0)
-            fold_sums(&s, &ties, &base_top);
+            fold_sums(&s, &folded);
     }
-    ties += plain_sum(s.ties);
-    const fl_sum sum = sum_lanes(s.exp.sum, s.exp.error);
-    g->top[l] = ties == 1 ? g->top[l] : -1;
+    if (n_classes > FOLD)
+        fold_sums(&s, &folded);
+    else {
+        folded.exp = sum_lanes(s.exp.sum, s.exp.error);
+        folded.ties = plain_sum(s.ties);
+    }
+    if (n_classes <= FOLD && has_base(job)) {
+        folded.base = sum_lanes(s.base.sum, s.base.error);
+        folded.distance = sum_lanes(s.distance.sum, s.distance.error);
+        folded.base_top = plain_sum(s.base_top);
+    }
+    g->top[l] = folded.ties == 1 ? g->top[l] : -1;
     g->distance[l] = (double)maximum - (double)g->label_logit[l];
     v_store(label_exp, v_exp_below(v_set(g->label_logit[l]), r->split));
     g->label_exp[l] = label_exp[0];
-    g->others[l] = sum.hi + (sum.lo + (ties - 1)); /* all maxima but one are among the others */
+    g->others[l] = folded.exp.hi + (folded.exp.lo + (folded.ties - 1)); /* all maxima but one are among the others */
     g->others[l] += (double)(maximum - maximum);   /* a row whose maximum is infinite is NaN */
     if (has_base(job)) {
-        g->base_top[l] = base_top + plain_sum(s.base_top);
-        g->base_others[l] = fl_total(sum_lanes(s.base.sum, s.base.error));
-        g->base_distance[l] = fl_total(sum_lanes(s.distance.sum, s.distance.error));
+        g->base_top[l] = folded.base_top;
+        g->base_others[l] = fl_total(folded.base);
+        g->base_distance[l] = fl_total(folded.distance);
         g->total[l] = g->own[l] + (g->base_top[l] + g->base_others[l]);
     }
 }

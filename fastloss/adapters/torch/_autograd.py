@@ -106,6 +106,12 @@ def _reduced(gradient, shape):
     return gradient.sum_to_size(shape)
 
 
+def _autocast(tensor):
+    """Under autocast PyTorch computes losses in float32."""
+    low = tensor.dtype in (torch.float16, torch.bfloat16)
+    return tensor.float() if low and tensor.device.type == "cpu" and torch.is_autocast_enabled("cpu") else tensor
+
+
 def apply(loss: _library.Loss, input: torch.Tensor, target: torch.Tensor, *others: torch.Tensor | float,
           **options: Any) -> torch.Tensor:
     """Any loss of fastloss on tensors, with its gradient for PyTorch's autograd.
@@ -122,12 +128,14 @@ def apply(loss: _library.Loss, input: torch.Tensor, target: torch.Tensor, *other
     Returns
     -------
     torch.Tensor
-        The value, of the input's dtype. With a graph, if an argument requires grad.
+        The value, of the input's dtype (under ``torch.autocast`` at least float32). With a graph, if
+        an argument requires grad.
 
     Raises
     ------
     TypeError
-        A tensor is not on the CPU, or not dense; or one requires grad by which the loss has no gradient.
+        A tensor is not on the CPU, or not dense; or one requires grad by which the loss has no gradient. `loss` is not
+        a loss of fastloss, or does not have an option.
     ImportError
         A tensor is of dtype bfloat16, and ml_dtypes is not installed.
     ValueError, IndexError
@@ -136,8 +144,8 @@ def apply(loss: _library.Loss, input: torch.Tensor, target: torch.Tensor, *other
     Notes
     -----
     The gradient is computed together with the value, where the input requires grad; `backward` multiplies it by the
-    upstream gradient. It can be differentiated once: a second derivative is an error. ``torch.func`` and
-    ``torch.compile`` do not see through it.
+    upstream gradient. It can be differentiated once: a second derivative is an error. ``torch.func``,
+    ``torch.compile`` and ``torch.jit.script`` do not see through it.
 
     Examples
     --------
@@ -148,14 +156,16 @@ def apply(loss: _library.Loss, input: torch.Tensor, target: torch.Tensor, *other
     >>> logits.grad
     tensor([-0.0006,  0.0197])
     """
+    _library.checked_options(loss, options, {"input", "target"})
     name_of_loss = _library.name_of(loss)
     for name, option in options.items():
         if isinstance(option, torch.Tensor):
             if option.requires_grad and torch.is_grad_enabled():
                 raise TypeError(NO_GRADIENT.format(name, name_of_loss))
-            options[name] = array_of(name, option)
+            options[name] = array_of(name, _autocast(option))
     tensors = [tensor if isinstance(tensor, torch.Tensor) or k > 1 else torch.as_tensor(tensor)
                for k, tensor in enumerate((input, target, *others))]
+    tensors = [_autocast(tensor) if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors]
     if not torch.is_grad_enabled():  # the Function would prepare for the way back all the same
         tensors = [tensor.detach() if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors]
     return Loss.apply(loss, options, *tensors)

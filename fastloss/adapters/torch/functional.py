@@ -20,6 +20,14 @@ def __getattr__(name: str) -> Any:
     return getattr(_torch, name)
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *dir(_torch)})
+
+
+if not TYPE_CHECKING:  # type checkers read only a literal list
+    __all__ = [name for name in dir(_torch) if not name.startswith("_")]
+
+
 def _plain(size_average, reduce):
     """PyTorch's old way to say reduction, deprecated since 0.4."""
     if size_average is not None or reduce is not None:

@@ -21,6 +21,14 @@ def __getattr__(name: str) -> Any:
     return getattr(_torch, name)
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *dir(_torch)})
+
+
+if not TYPE_CHECKING:  # type checkers read only a literal list
+    __all__ = [name for name in dir(_torch) if not name.startswith("_")]
+
+
 class CrossEntropyLoss(_torch.CrossEntropyLoss):
     """``torch.nn.CrossEntropyLoss``, computed by `fastloss.cross_entropy`."""
 
