@@ -72,5 +72,9 @@ def name_of(loss):
 
 
 def option(loss, options, name, default):
-    """What an option will be: as given with the call, or as configured."""
-    return options.get(name, getattr(loss, "options", {}).get(name, default))
+    """What an option will be: as given with the call, or as configured, in a sum of losses by the first that has it."""
+    for given in (options, getattr(loss, "options", {})):
+        if name in given:
+            return given[name]
+    terms = [option(term, {}, name, default) for term, _ in getattr(loss, "terms", ())]
+    return next((found for found in terms if found is not default), default)

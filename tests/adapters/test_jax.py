@@ -119,13 +119,15 @@ def test_errors():
         jax.block_until_ready(wrap(fl.mse_loss)(LOGITS, TARGET[:3]))
 
 
+@pytest.mark.parametrize("in_a_sum", [False, True])
 @pytest.mark.parametrize("axis", [0, -1])
 @pytest.mark.parametrize("classes", [3, 5])
-def test_class_axis_of_a_configured_loss(classes, axis):
+def test_class_axis_of_a_configured_loss(classes, axis, in_a_sum):
     """Also where the shapes of values along another axis would be the same."""
     x = RNG.normal(size=(classes, 2, 3) if axis == 0 else (2, 3, classes)).astype(np.float32)
     labels = np.array([[0, 1, 2], [2, 1, 0]])
     loss = fl.CrossEntropyLoss(axis=axis, reduction="none")
+    loss = fl.combine([(loss, 2.0)]) if in_a_sum else loss
     value, back = jax.vjp(lambda x: wrap(loss)(x, labels), x)
     upstream = np.arange(6, dtype=np.float32).reshape(2, 3)
     expected, grad = loss.value_and_grad(x, labels, grad_output=upstream)
