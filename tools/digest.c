@@ -54,16 +54,21 @@ static double sample(int family, int is_target, int single)
     }
 }
 
-/* One array of the working type, or of half precision (rounded by cutting its bits: any pattern will do). */
-static void fill(fl_view *view, void *memory, int kind, fl_size rows, fl_size columns, int family, int is_target)
+static void place(fl_view *view, void *memory, int kind, fl_size n)
 {
-    fl_size n = rows * columns;
     memset(view, 0, sizeof *view);
     view->data = memory;
     view->kind = kind;
     view->ndim = 1;
     view->shape[0] = n;
     view->strides[0] = kind == FL_F64 ? 8 : kind == FL_F32 ? 4 : 2;
+}
+
+/* One array of the working type, or of half precision (rounded by cutting its bits: any pattern will do). */
+static void fill(fl_view *view, void *memory, int kind, fl_size rows, fl_size columns, int family, int is_target)
+{
+    fl_size n = rows * columns;
+    place(view, memory, kind, n);
     for (fl_size i = 0; i < n; i++) {
         double x = sample(family, is_target, kind != FL_F64);
         float single = (float)x;
@@ -78,16 +83,6 @@ static void fill(fl_view *view, void *memory, int kind, fl_size rows, fl_size co
         else /* binary16 of small exponent, or NaN */
             ((uint16_t *)memory)[i] = (uint16_t)((bits >> 16 & 0x8000) | (next_bits() & 0x4bff));
     }
-}
-
-static void place(fl_view *view, void *memory, int kind, fl_size n)
-{
-    memset(view, 0, sizeof *view);
-    view->data = memory;
-    view->kind = kind;
-    view->ndim = 1;
-    view->shape[0] = n;
-    view->strides[0] = kind == FL_F64 ? 8 : kind == FL_F32 ? 4 : 2;
 }
 
 /* FNV-1a over the values, all NaN alike: their sign and payload are the machine's own affair. */

@@ -1,4 +1,8 @@
-"""What the boosters' adapters share: Hessians, starts, options, errors. No booster is needed."""
+"""What the boosters' adapters share: Hessians, starts, options, errors. No booster is needed.
+
+Derivatives are in float64, and 1e-14 and 1e-15 are some units of what the expected numbers themselves round; starts are
+found by halving until the slope is 1e-12 of its scale, which 1e-10 leaves room for.
+"""
 
 import numpy as np
 import pytest
