@@ -28,7 +28,7 @@ SOFTMAX_GRAD = FL_SOFTMAX_GRAD
 LOG_SOFTMAX_GRAD = FL_LOG_SOFTMAX_GRAD
 
 cdef enum:
-    BLOCK_ROWS_MULTIPLE = 32  # whole groups of rows (of the larger of the two: float32)
+    BLOCK_ROWS_MULTIPLE = 64  # whole groups of rows (of the larger of the two: float32)
 
 
 cdef void set_blocks(fl_rows_job *job) noexcept:

@@ -280,9 +280,9 @@ static void tile_derivatives(const fl_rows_job *job, fl_size row, int n, const r
         FL_LANEWISE
         for (int l = 0; l < GROUP; l++)
             slope[l] = (T)label_slope(g, l, factors.ratio[l]);
-    store_tile(&job->grad, row, n, n_classes, g, x, from_label ? slope : NULL);
+    store_tile(job, &job->grad, row, n, g, x, from_label ? slope : NULL);
     if (hess)
-        store_tile(&job->hess, row, n, n_classes, g, hess, NULL);
+        store_tile(job, &job->hess, row, n, g, hess, NULL);
 }
 
 static void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
@@ -295,9 +295,13 @@ static void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *
     load_tile(&job->input, row, n, n_classes, g, x);
     if (base)
         load_base_tile(job, row, n, g, base);
-    FL_UNROLL
-    for (int l = 0; l < g->lanes; l++) /* of rows without a label: anything */
-        g->label_logit[l] = x[(g->label[l] >= 0 ? g->label[l] : 0) * GROUP + l];
+    if (all_labelled(job, g))
+        FL_UNROLL
+        for (int l = 0; l < GROUP; l++)
+            g->label_logit[l] = x[g->label[l] * GROUP + l];
+    else
+        for (int l = 0; l < g->lanes; l++) /* of rows without a label: anything */
+            g->label_logit[l] = x[(g->label[l] >= 0 ? g->label[l] : 0) * GROUP + l];
     tile_statistics(job, row, x, base, keep, g);
     if (job->op == FL_SOFTMAX_FOCAL)
         focal_factors(job, g, 0, GROUP);
@@ -310,7 +314,7 @@ static void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *
             FL_LANEWISE
             for (int l = 0; l < GROUP; l++)
                 x[c * GROUP + l] = (x[c * GROUP + l] - g->maximum[l]) - logs[l];
-        store_tile(&job->grad, row, n, n_classes, g, x, NULL);
+        store_tile(job, &job->grad, row, n, g, x, NULL);
     } else
         tile_derivatives(job, row, n, g, x, base);
 }

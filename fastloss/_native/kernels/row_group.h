@@ -16,7 +16,9 @@
 #include "views.h"
 
 enum {
-    GROUP = 2 * LANES, /* two vectors of AVX-512 in every loop: while one divides, the other goes on (10 % of 10 classes) */
+    /* Four vectors of AVX-512, eight of AVX2 in every loop: the steps of a group wait for each other, for its divisions
+     * and logarithm. (Half as many: 10 % of the time of 2 to 10 classes; twice: tiles that leave the first cache.) */
+    GROUP = 4 * LANES,
     NO_LABEL = -1, /* a row without a label: probability targets, transforms */
     SKIPPED = -2,  /* ignored, of weight 0, or padding: not read, loss 0, gradient 0 */
     INVALID = -3
@@ -79,6 +81,9 @@ static double class_weight(const fl_rows_job *job, int64_t label)
         view_read_numbers(&job->weight, label, 1, &weight);
     return weight;
 }
+
+/* Whether each lane of the group has a label. */
+FL_INLINE int all_labelled(const fl_rows_job *job, const row_group *g) { return job->labels.data && !g->some_skipped; }
 
 /* Whether the target spreads something over the row. */
 FL_INLINE int has_base(const fl_rows_job *job) { return job->target.data || job->smoothing > 0; }

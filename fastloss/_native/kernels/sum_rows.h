@@ -276,9 +276,9 @@ FL_INLINE void narrow_sum_group(const fl_rows_job *job, int op, fl_size row, int
             if (with_hess)
                 hess[g->label[l] * GROUP + l] = margin_label_hessian(job, g, s, l);
         }
-    store_tile(&job->grad, row, n, n_classes, g, x, NULL);
+    store_tile(job, &job->grad, row, n, g, x, NULL);
     if (with_hess)
-        store_tile(&job->hess, row, n, n_classes, g, hess, NULL);
+        store_tile(job, &job->hess, row, n, g, hess, NULL);
 }
 
 /* --- wide rows --- */

@@ -155,19 +155,23 @@ static void tile_to_rows(const T *tile, int lanes, fl_size n_classes, T *rows)
 
 /* The other way. `at_label` is what goes to the label of each row that has one, or NULL: in the tile it would be
  * written element by element and read by the vector, which waits for such writes. */
-static void store_tile(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g, const T *tile,
-                       const T *at_label)
+static void store_tile(const fl_rows_job *job, const fl_view *view, fl_size row, int n, const row_group *g,
+                       const T *tile, const T *at_label)
 {
     FL_ALIGNED T scratch[TILE];
+    const fl_size n_classes = job->n_classes;
     T *direct = view_direct(view);
-    T *rows = direct && n == GROUP ? direct + row * n_classes : scratch;
+    T *rows = direct && n == GROUP ? direct + row * n_classes : scratch, *to = rows;
     tile_to_rows(tile, g->lanes, n_classes, rows);
-    if (at_label) {
-        T *to = rows;
+    /* volatile, or gcc makes a scatter of it, which is slower */
+    if (at_label && all_labelled(job, g))
+        FL_UNROLL
+        for (int l = 0; l < GROUP; l++, to += n_classes)
+            *(volatile T *)&to[g->label[l]] = at_label[l];
+    else if (at_label)
         for (int l = 0; l < GROUP; l++, to += n_classes)
             if (g->label[l] >= 0)
-                *(volatile T *)&to[g->label[l]] = at_label[l]; /* or gcc makes a scatter of it, which is slower */
-    }
+                *(volatile T *)&to[g->label[l]] = at_label[l];
     if (rows == scratch)
         view_write(view, row * n_classes, n * n_classes, scratch);
 }

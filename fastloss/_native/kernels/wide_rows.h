@@ -35,9 +35,19 @@ FL_INLINE void add_maximum(const T *x, fl_size n, vf maximum[4 * UNIT])
         maximum[0] = v_max(v_load_part(x, n, v_set((T)-INFINITY)), maximum[0]);
 }
 
+/* The first of n entries that is the maximum, which none exceeds, or -1. */
 static fl_size find_maximum(const T *x, fl_size n, T maximum)
 {
+    enum { STEP = 4 * WIDTH };
     fl_size i = 0;
+    for (; i + STEP <= n; i += STEP) {
+        vf largest = v_set((T)-INFINITY);
+        FL_UNROLL
+        for (int k = 0; k < STEP; k += WIDTH)
+            largest = v_max(v_load(x + i + k), largest);
+        if (v_find(largest, v_set(maximum)) >= 0)
+            break;
+    }
     for (; i + WIDTH <= n; i += WIDTH) {
         int lane = v_find(v_load(x + i), v_set(maximum));
         if (lane >= 0)
@@ -146,17 +156,29 @@ static T base_at(const row_base *base, fl_size i)
 
 /* What is added up over a row. */
 typedef struct {
-    lane_sums exp, base, distance; /* of all classes but the maximum; base (maximum - x) of all */
-    vf ties[UNIT];                 /* how many classes are the maximum, */
-    vf base_top[UNIT];             /* and the sum of their bases */
+    lane_sums exp; /* of all classes but one maximum */
+    vf ties[UNIT]; /* how many maxima are not in `exp` */
+    /* and what the target spreads: */
+    lane_sums base, distance; /* base of all classes but the maxima; base (maximum - x) of all */
+    vf base_top[UNIT];        /* the bases of the maxima */
 } row_sums;
 
 static const row_sums NO_ROW_SUMS;
 
-/* The classes [i, i + n) of a chunk; n is the constant STRIP for all strips but the last. `base` and `to`, where the
- * exponentials go, may be NULL. */
-FL_INLINE void add_classes(row_sums *s, const wide_row *r, const row_base *base, const T *x, fl_size i, fl_size n,
-                           T *to)
+/* What a loop over classes needs of its row, in variables of the loop: what lies in wide_row might have been written to
+ * through a pointer to results, and would be read again for every vector. */
+typedef struct {
+    maximum_split split;
+    vf maximum;
+    const char *ahead, *results;
+    fl_size ahead_step, results_step;
+} row_constants;
+
+/* Adds the classes [i, i + n) of a chunk; n is the constant STRIP for all strips but the last. Their exponentials go to
+ * `to`. A `careful` strip may have a maximum, which is left out of `exp` and counted; elsewhere the exponential of
+ * another maximum is a number like any other. `base` may be NULL; if not, all strips are careful. */
+FL_INLINE void add_classes(lane_sums *exp, vf ties[UNIT], row_sums *s, const row_constants *r, const row_base *base,
+                           int careful, const T *x, fl_size i, fl_size n, T *to)
 {
     vf e[4 * UNIT], b[4 * UNIT], distance[4 * UNIT];
     FL_UNROLL
@@ -170,34 +192,56 @@ FL_INLINE void add_classes(row_sums *s, const wide_row *r, const row_base *base,
             v_prefetch_to_write(r->results + at * r->results_step);
         }
         vf x_k = left >= WIDTH ? v_load(x + at) : v_load_part(x + at, left, v_set((T)-INFINITY));
-        vf exp_k = v_exp_below(x_k, r->split);
+        e[k] = v_exp_below(x_k, r->split);
+        if (left >= WIDTH)
+            v_store(to + k * WIDTH, e[k]);
+        else
+            v_store_part(to + k * WIDTH, left, e[k]);
         if (base) {
             b[k] = v_base(base, at, left);
             distance[k] = v_where_eq(b[k], v_set(0), v_set(0), b[k] * (r->maximum - x_k)); /* 0 * inf counts 0 */
             s->base_top[k % UNIT] = s->base_top[k % UNIT] + v_where_eq(x_k, r->maximum, b[k], v_set(0));
             b[k] = v_where_eq(x_k, r->maximum, v_set(0), b[k]);
         }
-        e[k] = v_where_eq(x_k, r->maximum, v_set(0), exp_k);
-        s->ties[k % UNIT] = v_where_eq(x_k, r->maximum, s->ties[k % UNIT] + v_set(1), s->ties[k % UNIT]);
-        if (to && left >= WIDTH)
-            v_store(to + at, exp_k);
-        else if (to)
-            v_store_part(to + at, left, exp_k);
+        if (careful) {
+            e[k] = v_where_eq(x_k, r->maximum, v_set(0), e[k]);
+            ties[k % UNIT] = v_where_eq(x_k, r->maximum, ties[k % UNIT] + v_set(1), ties[k % UNIT]);
+        }
     }
-    add_strip(&s->exp, e);
+    add_strip(exp, e);
     if (base) {
         add_strip(&s->base, b);
         add_strip(&s->distance, distance);
     }
 }
 
-FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base, const T *x, fl_size n, T *to)
+/* Rows so short that looking for the maximum costs more than being careful everywhere. */
+enum { SHORT = 4 * STRIP };
+
+/* n classes of a chunk. `top` is a class that has the maximum, if it lies in the chunk; ALL_CAREFUL: it may be any. */
+enum { ALL_CAREFUL = PTRDIFF_MIN };
+
+FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base, const T *x, fl_size n, fl_size top,
+                           T *to)
 {
+    const row_constants row = {r->split, r->maximum, r->ahead, r->results, r->ahead_step, r->results_step};
+    const fl_size strip_of_top = top >= 0 ? top / STRIP * STRIP : top;
+    T nowhere[STRIP];
+    const fl_size step = to ? 1 : 0;
+    lane_sums exp = s->exp;
+    vf ties[UNIT];
     fl_size i = 0;
+    memcpy(ties, s->ties, sizeof ties);
+    to = to ? to : nowhere;
     for (; i + STRIP <= n; i += STRIP)
-        add_classes(s, r, base, x, i, STRIP, to);
+        if (base || i == strip_of_top || strip_of_top == ALL_CAREFUL)
+            add_classes(&exp, ties, s, &row, base, 1, x, i, STRIP, to + i * step);
+        else
+            add_classes(&exp, ties, s, &row, base, 0, x, i, STRIP, to + i * step);
     if (i < n)
-        add_classes(s, r, base, x, i, n - i, to);
+        add_classes(&exp, ties, s, &row, base, 1, x, i, n - i, to + i * step);
+    s->exp = exp;
+    memcpy(s->ties, ties, sizeof ties);
 }
 
 /* Of numbers whose sum need not be compensated. */
@@ -209,41 +253,54 @@ typedef struct {
     double ties, base_top;
 } row_totals;
 
-static FL_OUTLINE void fold_sums(row_sums *s, row_totals *totals)
+static FL_OUTLINE void fold_sums(row_sums *s, int with_base, row_totals *totals)
 {
     fold(&totals->exp, &s->exp);
+    totals->ties += plain_sum(s->ties);
+    for (int k = 0; k < UNIT; k++)
+        s->ties[k] = v_set(0);
+    if (!with_base)
+        return;
     fold(&totals->base, &s->base);
     fold(&totals->distance, &s->distance);
-    totals->ties += plain_sum(s->ties);
     totals->base_top += plain_sum(s->base_top);
     for (int k = 0; k < UNIT; k++)
-        s->ties[k] = s->base_top[k] = v_set(0);
+        s->base_top[k] = v_set(0);
 }
 
-static T row_maximum(wide_row *r)
+/* How many classes are searched together for a maximum. */
+static fl_size piece_of(const wide_row *r) { return r->step < STAGE ? r->step : STAGE; }
+
+/* The largest class, and the first of the piece in which it lies. */
+static T row_maximum(wide_row *r, int64_t *start)
 {
-    const fl_size n_classes = r->job->n_classes;
-    vf m[4 * UNIT];
-    for (int k = 0; k < 4 * UNIT; k++)
-        m[k] = v_set((T)-INFINITY);
-    for (fl_size c = 0; c < n_classes; c += r->step) {
-        fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
+    const fl_size n_classes = r->job->n_classes, piece = piece_of(r);
+    T maximum = (T)-INFINITY;
+    *start = 0;
+    for (fl_size c = 0; c < n_classes; c += piece) {
+        fl_size n = n_classes - c < piece ? n_classes - c : piece;
+        vf m[4 * UNIT];
+        for (int k = 0; k < 4 * UNIT; k++)
+            m[k] = v_set((T)-INFINITY);
         add_maximum(row_chunk(r, c, n), n, m);
+        for (int k = 1; k < 4 * UNIT; k++)
+            m[0] = v_max(m[k], m[0]);
+        const T largest = v_largest_lane(m[0]);
+        *start = largest > maximum ? c : *start;
+        maximum = largest > maximum ? largest : maximum;
     }
-    for (int k = 1; k < 4 * UNIT; k++)
-        m[0] = v_max(m[k], m[0]);
-    return v_largest_lane(m[0]);
+    return maximum;
 }
 
-/* The first class at the maximum. */
-static fl_size row_top(wide_row *r, T maximum)
+/* The first class from `first` on that is the maximum, or -1. */
+static fl_size next_top(wide_row *r, T maximum, fl_size first)
 {
-    const fl_size n_classes = r->job->n_classes;
-    for (fl_size c = 0; c < n_classes; c += r->step) {
-        fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
-        fl_size top = find_maximum(row_chunk(r, c, n), n, maximum);
+    const fl_size n_classes = r->job->n_classes, piece = piece_of(r);
+    for (fl_size c = first / piece * piece; c < n_classes; c += piece) {
+        fl_size n = n_classes - c < piece ? n_classes - c : piece, skip = first > c ? first - c : 0;
+        fl_size top = find_maximum(row_chunk(r, c, n) + skip, n - skip, maximum);
         if (top >= 0)
-            return c + top;
+            return c + skip + top;
     }
     return -1;
 }
@@ -254,13 +311,23 @@ static void wide_statistics(wide_row *r, row_group *g)
     const fl_size n_classes = job->n_classes;
     const int l = r->lane, with_top = has_base(job) || job->hess.data || job->op == FL_SOFTMAX_FOCAL;
     const T maximum = g->maximum[l];
-    row_sums s = NO_ROW_SUMS;
+    row_sums s;
     T label_exp[WIDTH];
+    fl_size top = ALL_CAREFUL;
     const fl_size step = r->step < FOLD ? r->step : FOLD;
     row_totals folded = {{0, 0}, {0, 0}, {0, 0}, 0, 0};
     r->maximum = v_set(maximum);
     r->split = v_split_maximum(r->maximum);
-    g->top[l] = with_top ? row_top(r, maximum) : -1; /* before the exponentials, which may overwrite x */
+    s.exp = NO_SUMS;
+    for (int k = 0; k < UNIT; k++)
+        s.ties[k] = v_set(0);
+    if (has_base(job))
+        s = NO_ROW_SUMS;
+    if (with_top || n_classes > SHORT) /* before the exponentials, which may overwrite x */
+        top = next_top(r, maximum, (fl_size)g->top[l]);
+    g->top[l] = with_top && next_top(r, maximum, top + 1) < 0 ? top : -1;
+    if (n_classes <= SHORT) /* whatever is asked for: the order of the sum is seen in the value */
+        top = ALL_CAREFUL;
     for (fl_size c = 0; c < n_classes; c += step) {
         fl_size n = n_classes - c < step ? n_classes - c : step;
         const T *x = row_chunk(r, c, n);
@@ -270,16 +337,14 @@ static void wide_statistics(wide_row *r, row_group *g)
         r->results = job->grad.data + (r->start + c + (r->all_grad ? 256 : 0)) * r->results_step;
         if (has_base(job)) {
             row_base base = base_chunk(r, c, n);
-            add_stretch(&s, r, &base, x, n, to);
-        } else if (r->keep)
-            add_stretch(&s, r, NULL, x, n, to);
-        else
-            add_stretch(&s, r, NULL, x, n, NULL);
+            add_stretch(&s, r, &base, x, n, ALL_CAREFUL, to);
+        } else
+            add_stretch(&s, r, NULL, x, n, top == ALL_CAREFUL ? top : top - c, to);
         if (n_classes > FOLD && (c + n) % FOLD == 0)
-            fold_sums(&s, &folded);
+            fold_sums(&s, has_base(job), &folded);
     }
     if (n_classes > FOLD)
-        fold_sums(&s, &folded);
+        fold_sums(&s, has_base(job), &folded);
     else {
         folded.exp = sum_lanes(s.exp.sum, s.exp.error);
         folded.ties = plain_sum(s.ties);
@@ -289,11 +354,10 @@ static void wide_statistics(wide_row *r, row_group *g)
         folded.distance = sum_lanes(s.distance.sum, s.distance.error);
         folded.base_top = plain_sum(s.base_top);
     }
-    g->top[l] = folded.ties == 1 ? g->top[l] : -1;
     g->distance[l] = (double)maximum - (double)g->label_logit[l];
     v_store(label_exp, v_exp_below(v_set(g->label_logit[l]), r->split));
     g->label_exp[l] = label_exp[0];
-    g->others[l] = folded.exp.hi + (folded.exp.lo + (folded.ties - 1)); /* all maxima but one are among the others */
+    g->others[l] = folded.exp.hi + (folded.exp.lo + (folded.ties - 1)); /* but one: all maxima are among the others */
     g->others[l] += (double)(maximum - maximum);   /* a row whose maximum is infinite is NaN */
     if (has_base(job)) {
         g->base_top[l] = folded.base_top;
@@ -483,7 +547,7 @@ static void statistics_of_rows(wide_row *r, fl_size row, int first, int last, ro
         if (g->label[l] >= 0)
             g->label_logit[l] = r->x ? r->x[g->label[l]] : view_at(&job->input, r->start + g->label[l]);
         if (g->label[l] != SKIPPED)
-            g->maximum[l] = row_maximum(r);
+            g->maximum[l] = row_maximum(r, &g->top[l]);
     }
     for (int l = first; l < last; l++)
         if (g->label[l] != SKIPPED) {
