@@ -2,6 +2,7 @@
 
     python tools/arm64.py            # this machine's instruction sets, and arm64 under qemu-user
     python tools/arm64.py --native   # this machine's alone
+    python tools/arm64.py --emulate  # without AVX-512: its kernels with plain loops for its instructions (x86-64)
 
 Needs a C compiler (CC); for arm64 besides `apt install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static`,
 or the compiler and the runner that ARM64_CC and ARM64_RUN name (`python -m ziglang cc -target aarch64-linux-musl`).
@@ -29,11 +30,11 @@ ARM64_CC = shlex.split(os.environ.get("ARM64_CC", "aarch64-linux-gnu-gcc"))
 ARM64_RUN = shlex.split(os.environ.get("ARM64_RUN", "qemu-aarch64-static"))
 
 
-def build(compiler, folder, name):
+def build(compiler, folder, name, *more):
     """An executable of digest.c and all kernels, statically linked, so that qemu needs no foreign libraries."""
     sources = [ROOT / "tools" / "digest.c", KERNELS / "dispatch.c", *sorted((KERNELS / "targets").glob("*.c"))]
     program = pathlib.Path(folder, name)
-    command = [*compiler, *FLAGS, "-static", f"-I{KERNELS}", *map(str, sources), "-lm", "-o", str(program)]
+    command = [*compiler, *FLAGS, *more, "-static", f"-I{KERNELS}", *map(str, sources), "-lm", "-o", str(program)]
     subprocess.run(command, check=True)
     return program
 
@@ -76,12 +77,16 @@ def ulps_apart(one, other, kind):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--native", action="store_true", help="this machine's instruction sets alone")
-    native_only = parser.parse_args().native
+    parser.add_argument("--emulate", action="store_true", help="AVX-512 by plain loops, beside the others")
+    options = parser.parse_args()
     compiler = shlex.split(os.environ.get("CC", "cc"))
     with tempfile.TemporaryDirectory() as folder:
         program = build(compiler, folder, "native")
         results = {isa: run(program, isa) for isa in isas_here(program)}
-        if not native_only and platform.machine() == "x86_64":
+        if options.emulate:
+            emulated = ["-include", str(ROOT / "tools" / "avx512_emulated.h"), "-Wno-psabi", "-mavx2", "-mfma", "-mf16c", "-O1"]
+            results["avx512 emulated"] = run(build(compiler, folder, "emulated", *emulated), "avx512")
+        if not options.native and platform.machine() == "x86_64":
             for tool in (ARM64_CC[0], ARM64_RUN[0]):
                 if shutil.which(tool) is None:
                     sys.exit(f"{tool} is missing: see the head of tools/arm64.py, or give --native")

@@ -9,7 +9,11 @@
 #define FL_AVX512 1
 #define FL_ISA_NAME "avx512"
 #define FL_ISA avx512
+#ifdef FL_EMULATED_FEATURES /* tools/avx512_emulated.h */
+#define FL_TARGET_FEATURES FL_EMULATED_FEATURES
+#else
 #define FL_TARGET_FEATURES "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c"
+#endif
 #else
 #define FL_AVX2 1
 #define FL_ISA_NAME "avx2"

@@ -47,10 +47,10 @@ FL_INLINE vf v_scaled(vf x, split_scale scale)
 #endif
 }
 
-/* Where a vector is a whole unit, its values are added up in the loop that computes them: in a loop of their own
- * the memory would be idle. (Smaller vectors would need the formula once for each part of the unit: a wheel half as
- * large again.) */
-enum { MAP_ADDS = UNIT == 1 };
+/* Whether a loop adds up the values that it computes, rather than leaving them to a loop of their own, in which the
+ * memory would be idle: where a vector is a whole unit, and with two to a unit where the loop waits for memory. (It needs
+ * the formula once for each vector of the unit: for the others a wheel half as large again.) */
+FL_INLINE int map_adds(int cost) { return UNIT == 1 || (UNIT == 2 && cost == FL_LIGHT); }
 
 /* n is a multiple of LANES; grad may be x. Every argument up to `cost` is a constant where this is inlined. */
 FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int cost, const T *x, const T *y,
@@ -58,38 +58,41 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
                          lane_sums *sums, result_streams *streams)
 {
     const split_scale factor = *scale;
+    const int adds = want & FL_VALUE && map_adds(cost), together = adds ? UNIT : 1;
     lane_sums local = *sums;
     result_streams local_streams;
     int streaming = cost == FL_LIGHT && streams;
     if (streaming)
         local_streams = *streams;
-    for (fl_size i = 0; i < n; i += WIDTH) {
-        vf parameters[FL_MAX_PARAMETERS];
-        for (int k = 0; k < n_parameters; k++)
-            parameters[k] = v_load(p[k] + i);
-        terms t = f(v_load(x + i), v_load(y + i), parameters);
-        if (want & FL_VALUE) {
-            v_store(value + i, t.value);
-            if (MAP_ADDS)
-                v_two_sum(&local.sum[0], &local.error[0], t.value);
+    for (fl_size start = 0; start < n; start += together * WIDTH)
+        FL_UNROLL
+        for (int k = 0; k < together; k++) {
+            const fl_size i = start + k * WIDTH;
+            vf parameters[FL_MAX_PARAMETERS];
+            for (int j = 0; j < n_parameters; j++)
+                parameters[j] = v_load(p[j] + i);
+            terms t = f(v_load(x + i), v_load(y + i), parameters);
+            if (want & FL_VALUE)
+                v_store(value + i, t.value);
+            if (adds)
+                v_two_sum(&local.sum[k], &local.error[k], t.value);
+            FL_KEEP_ONE_LOOP(streaming);
+            if (want & FL_GRAD) {
+                if (cost == FL_LIGHT && streaming)
+                    stream_vector(&local_streams.grad, v_scaled(t.grad[wrt], factor));
+                else
+                    v_store(grad + i, v_scaled(t.grad[wrt], factor));
+            }
+            if (want & FL_HESS) {
+                if (cost == FL_LIGHT && streaming)
+                    stream_vector(&local_streams.hess, v_scaled(t.hess[wrt], factor));
+                else
+                    v_store(hess + i, v_scaled(t.hess[wrt], factor));
+            }
         }
-        FL_KEEP_ONE_LOOP(streaming);
-        if (want & FL_GRAD) {
-            if (cost == FL_LIGHT && streaming)
-                stream_vector(&local_streams.grad, v_scaled(t.grad[wrt], factor));
-            else
-                v_store(grad + i, v_scaled(t.grad[wrt], factor));
-        }
-        if (want & FL_HESS) {
-            if (cost == FL_LIGHT && streaming)
-                stream_vector(&local_streams.hess, v_scaled(t.hess[wrt], factor));
-            else
-                v_store(hess + i, v_scaled(t.hess[wrt], factor));
-        }
-    }
     if (cost == FL_LIGHT && streaming)
         *streams = local_streams;
-    if (MAP_ADDS)
+    if (adds)
         *sums = local;
 }
 
@@ -190,7 +193,7 @@ static void store_chunk(operand *o, fl_size start, fl_size n)
         view_write(o->view, start, n, o->scratch);
 }
 
-/* As the map does it where MAP_ADDS. */
+/* As the map does it where map_adds(). */
 static void add_values(lane_sums *sums, const T *value, fl_size n)
 {
     lane_sums local = *sums;
@@ -251,7 +254,7 @@ typedef struct {
     operand input, target, parameters[FL_MAX_PARAMETERS], value, grad, hess;
     const fl_pointwise_job *job;
     map_kernel *map;
-    int maps_target, weighs;
+    int maps_target, weighs, map_adds;
     result_streams streams_here, *streams; /* NULL: ordinary stores */
     split_scale scale;    /* of the derivatives, if nothing else weighs them */
     lane_sums sums;       /* of the values, if they have no weights, */
@@ -263,6 +266,7 @@ static void open_pass(block_pass *b, const fl_pointwise_job *job)
 {
     b->job = job;
     b->map = map_of(job);
+    b->map_adds = map_adds(LOSS_MAPS[job->loss].cost);
     open_operand(&b->input, &job->input);
     open_operand(&b->target, job->target.data ? &job->target : &job->input);
     open_operand(&b->value, &job->value);
@@ -317,7 +321,7 @@ static void run_chunk(block_pass *b, fl_size start, fl_size n)
         weigh_values(v, w, n, &b->weighted);
         b->sums = before;
     } else if (job->want & FL_VALUE)
-        finish_sums_of_chunk(&b->sums, &before, MAP_ADDS && n == whole, v, n, &b->loss);
+        finish_sums_of_chunk(&b->sums, &before, b->map_adds && n == whole, v, n, &b->loss);
     if (job->value.data)
         store_chunk(&b->value, start, n);
     if (job->want & FL_GRAD)
