@@ -178,8 +178,10 @@ def readme_table(results):
 
 
 README_CAPTION = """Time of fastloss, and the others' time as a multiple of it (memory limit: moving the same memory
-with NumPy). Measured {date} on {CPU}: one thread, float32, value and gradient.
+with NumPy). Measured {date} on {CPU} with {fastloss instruction set}: one thread, float32, value and
+gradient.
 """
+README_PICTURE = "\n![Nanoseconds per logit against the number of classes](docs/benchmarks_width.png)\n"
 
 
 def update_readme(path, results, machine):
@@ -190,4 +192,5 @@ def update_readme(path, results, machine):
         before, rest = text.split(begin, 1)
         after = rest.split(end, 1)[1]
         caption = README_CAPTION.format(**machine)
-        path.write_text(f"{before}{begin}\n\n{caption}\n{readme_table(results)}\n{end}{after}")
+        picture = README_PICTURE if any(result.group == "width" for result in results) else ""
+        path.write_text(f"{before}{begin}\n\n{caption}\n{readme_table(results)}{picture}\n{end}{after}")

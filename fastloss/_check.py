@@ -19,13 +19,23 @@ _HOST_DEVICES = (1, 3, 11)
 MOST_THREADS = max(16, 4 * (os.cpu_count() or 1))
 
 
+def shown(value):
+    """What an error text shows of a value: a short ``repr``; an error text must not raise an error of its own."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of more digits than Python prints, or whatever the caller's class does
+        text = f"something of type {type(value).__name__}"
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def real_array(name, value):
     """`value` as a NumPy array of real numbers, as ``numpy.asarray`` makes it; never a copy of an array."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, whose mask would be lost; "
+    if not isinstance(value, np.ndarray):
+        value = _foreign(name, value)
+    masked = isinstance(value, np.ma.MaskedArray)
+    if masked or (isinstance(value, (list, tuple)) and any(isinstance(part, np.ma.MaskedArray) for part in value)):
+        raise TypeError(f"{name} {'is' if masked else 'has'} a masked array, whose mask would be lost; "
                         "pass its .data, and sample_weight=~mask to leave the masked entries out")
-    if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack_device__"):
-        value = _dlpack(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:  # ragged lists
@@ -37,6 +47,20 @@ def real_array(name, value):
         return array
     raise TypeError(f"{name} has dtype {dtype}; it needs real numbers: float16, bfloat16, float32, float64, "
                     "integers or bool")
+
+
+def _foreign(name, value):
+    """`value`, or what NumPy sees of it where asarray would lose something; not if its memory is a GPU's."""
+    if hasattr(value, "__dlpack_device__"):
+        return _dlpack(name, value)
+    if hasattr(value, "__array__"):
+        try:
+            return np.asanyarray(value)  # which keeps a mask
+        except (TypeError, ValueError, RuntimeError):
+            return value  # what asarray says of it is told by name
+    if hasattr(value, "__cuda_array_interface__"):
+        raise TypeError(f"{name} is not in the CPU's memory, where fastloss computes: copy it there first")
+    return value
 
 
 def _dlpack(name, value):
@@ -64,13 +88,13 @@ def axis(value, ndim, name):
     if ndim == 1 and value == 1:
         return 0
     if not -ndim <= value < ndim:
-        raise ValueError(f"axis = {value} is out of range for {name}, which has {ndim} dimensions")
+        raise ValueError(f"axis = {shown(value)} is out of range for {name}, which has {ndim} dimensions")
     return value % ndim
 
 
 def flag(name, value):
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
@@ -85,36 +109,38 @@ def integer(name, value):
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+        raise TypeError(f"{name} must be an integer, got {shown(value)}") from None
 
 
 def number(name, value):
     """A real number, or a 0-dimensional array of one, as a float."""
     _unmasked(name, value)
-    other = (str, bytes, complex, np.complexfloating, np.timedelta64, np.datetime64)
-    array = isinstance(value, np.ndarray)
-    real = not array or value.dtype.kind in "biuf" or value.dtype.name == "bfloat16"
-    if isinstance(value, other) or (array and value.ndim) or not real:
-        raise TypeError(f"{name} must be a number, got {value!r}")
+    kind = type(value)  # not isinstance, which believes what an object says of its class
+    array = issubclass(kind, np.ndarray)
+    real = not array or (not value.ndim and (value.dtype.kind in "biuf" or value.dtype.name == "bfloat16"))
+    # float() would read text, and the bytes of any buffer as text; NumPy's complex numbers and times have __float__
+    numeric = hasattr(kind, "__float__") or hasattr(kind, "__index__")
+    if not numeric or not real or issubclass(kind, (np.complexfloating, np.timedelta64, np.datetime64)):
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"{name} is larger than any floating-point number") from None
+        raise ValueError(f"{name} is beyond the floating-point numbers") from None
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+        raise TypeError(f"{name} must be a number, got {shown(value)}") from None
 
 
 def finite(name, value):
     result = number(name, value)
     if not math.isfinite(result):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
+        raise ValueError(f"{name} must be a finite number, got {shown(value)}")
     return result
 
 
 def fraction(name, value):
     result = number(name, value)
     if not 0 <= result <= 1:
-        raise ValueError(f"{name} must lie between 0 and 1, got {value!r}")
+        raise ValueError(f"{name} must lie between 0 and 1, got {shown(value)}")
     return result
 
 
@@ -122,7 +148,7 @@ def normalizer(value, is_mean):
     """The number that replaces the denominator of "mean"."""
     result = number("normalizer", value)
     if not 0 < result < math.inf:
-        raise ValueError(f"normalizer must be a positive number, got {value!r}")
+        raise ValueError(f"normalizer must be a positive number, got {shown(value)}")
     if not is_mean:
         raise ValueError("normalizer replaces the denominator of reduction='mean'; it has no meaning with another one")
     return result
@@ -131,7 +157,7 @@ def normalizer(value, is_mean):
 def thread_count(value):
     n = integer("n_threads", value)
     if n < 1:
-        raise ValueError(f"n_threads must be at least 1, got {n}")
+        raise ValueError(f"n_threads must be at least 1, got {shown(n)}")
     return min(n, MOST_THREADS)
 
 
@@ -142,7 +168,7 @@ def upstream_number(value):
         if isinstance(value, np.ma.MaskedArray):
             raise
         shape = getattr(value, "shape", None)
-        got = f"an array of shape {shape}" if shape is not None else repr(value)
+        got = f"an array of shape {shape}" if shape is not None else shown(value)
         raise ValueError("grad_output must be one number, since the reduced value is one; got " + got) from None
 
 
@@ -170,7 +196,7 @@ def position(flat, shape):
 
 
 def label_error(target, flat, row_shape, n_classes, ignore_index, name="target"):
-    ignored = "" if ignore_index is None else f" (ignore_index = {ignore_index})"
+    ignored = "" if ignore_index is None else f" (ignore_index = {shown(ignore_index)})"
     return IndexError(f"{name}{position(flat, row_shape)} = {int(target.flat[flat])} is out of range "
                       f"for {n_classes} classes{ignored}")
 
@@ -182,7 +208,7 @@ def sample_weight_error(sample_weight, flat, row_shape):
 
 def wrt_error(wrt, allowed):
     names = " or ".join(repr(name) for name in allowed)
-    return ValueError(f"wrt must be {names} for this loss, got {wrt!r}")
+    return ValueError(f"wrt must be {names} for this loss, got {shown(wrt)}")
 
 
 def _overlaps_itself(array):
@@ -206,10 +232,20 @@ def _share_memory(a, b):
         return True
 
 
+def plain_view(out, name):
+    """The array itself, as plain NumPy sees it: a subclass may say anything of its shape, dtype and flags, and so may
+    what only pretends to be an array (a proxy's ``__class__``)."""
+    if isinstance(out, np.ma.MaskedArray):
+        raise ValueError(f"{name} must be a NumPy array, got a masked one")
+    try:
+        return np.ndarray.view(out, np.ndarray)
+    except TypeError:
+        raise ValueError(f"{name} must be a NumPy array, got {type(out).__name__}") from None
+
+
 def output(out, name, shape, dtype, others):
-    """Checks an array that results are to be written to; it must not overlap any of `others`."""
-    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
-        raise ValueError(f"{name} must be a NumPy array, got {type(out).__name__}")
+    """A plain view of an array that results are to be written to; it must not overlap any of `others`."""
+    out = plain_view(out, name)
     if out.shape != shape:
         raise ValueError(f"{name} has shape {out.shape}, but the result has shape {shape}")
     if out.dtype.newbyteorder("=") != dtype:
@@ -231,23 +267,36 @@ def _same_memory(a, b):
 
 
 def outputs(out, pair, input, dtype, others):
-    """The arrays for gradient and Hessian. The gradient's may be the input itself."""
+    """Plain views of the arrays for gradient and Hessian. The gradient's may be the input itself."""
     if not pair:
-        in_place = isinstance(out, np.ndarray) and _same_memory(out, input)
-        return output(out, "out", input.shape, dtype, others if in_place else (input, *others)), None
-    if not isinstance(out, (tuple, list)) or len(out) != 2:
-        raise ValueError("out must be a pair of arrays, for gradient and Hessian")
-    grad, hess = out
-    in_place = isinstance(grad, np.ndarray) and _same_memory(grad, input)
-    grad = output(grad, "out[0]", input.shape, dtype, others if in_place else (input, *others))
+        grad = plain_view(out, "out")
+        return output(grad, "out", input.shape, dtype, others if _same_memory(grad, input) else (input, *others)), None
+    grad, hess = plain_view(out[0], "out[0]"), plain_view(out[1], "out[1]")
+    grad = output(grad, "out[0]", input.shape, dtype, others if _same_memory(grad, input) else (input, *others))
     return grad, output(hess, "out[1]", input.shape, dtype, (input, grad, *others))
 
 
+def pair_of(out):
+    if not isinstance(out, (tuple, list)) or len(out) != 2:
+        raise ValueError("out must be a pair of arrays, for gradient and Hessian")
+    return tuple(out)
+
+
 def gradient_output(out, dtype, y, dy):
-    """The array for the gradient of a transform; it may be `y` or `dy` itself."""
-    in_place = isinstance(out, np.ndarray)
-    others = [array for array in (y, dy) if not (in_place and _same_memory(out, array))]
-    return output(out, "out", y.shape, dtype, others)
+    """A plain view of the array for the gradient of a transform; it may be `y` or `dy` itself."""
+    out = plain_view(out, "out")
+    return output(out, "out", y.shape, dtype, [array for array in (y, dy) if not _same_memory(out, array)])
+
+
+def denominator_error(divisor, weights):
+    """Where one over the divisor of "mean" is no number, or the weights add up to none; None if that is as it should
+    be, for a weight that is infinite itself."""
+    if divisor < 1:
+        return ValueError(f"the denominator of reduction='mean' is {divisor}, and one over it is no floating-point "
+                          "number: the normalizer or the weights are too small; give larger ones")
+    if any(weight is not None and np.isinf(np.asarray(weight, np.float64)).any() for weight in weights):
+        return None
+    return ValueError("the weights add up to more than the largest floating-point number; give smaller ones")
 
 
 # Domains of elementwise arguments: (low, high, which of them are left out: 1 low, 2 high, 3 both; just these two; NaN
@@ -271,7 +320,7 @@ def in_domain(name, value, domain):
         low, high, open_, pair, allows_nan, text = domain
         inside = low <= result <= high and not (open_ & 1 and result == low) and not (open_ & 2 and result == high)
         if not ((result in (low, high) if pair else inside) or (allows_nan and result != result)):
-            raise ValueError(f"{name} {text}, got {result if isinstance(value, np.ndarray) else value!r}")
+            raise ValueError(f"{name} {text}, got {result if isinstance(value, np.ndarray) else shown(value)}")
     return result
 
 
@@ -280,7 +329,7 @@ def held_in_single(name, value):
     with np.errstate(all="ignore"):  # what overflows is an error here, and not besides a warning
         single = abs(np.float64(value).astype(np.float32))
     if math.isfinite(value) and value != 0 and not 0 < single < np.inf:
-        raise ValueError(f"{name} = {value!r} is out of float32's range; use float64 input")
+        raise ValueError(f"{name} = {shown(value)} is out of float32's range; use float64 input")
     return value
 
 

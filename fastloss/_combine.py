@@ -187,11 +187,13 @@ def _delivered(results, out, input, others):
     """The gradient, or gradient and Hessian, in `out` if that is given. It may be the input: all terms are computed."""
     if out is None:
         return tuple(results)
-    arrays = _check.outputs(out, len(results) > 1, np.asarray(input), results[0].dtype,
-                            [other for other in others if isinstance(other, np.ndarray)])
-    for array, result in zip(arrays, results):
-        array[...] = result
-    return arrays
+    pair = len(results) > 1
+    given = _check.pair_of(out) if pair else (out,)
+    views = _check.outputs(given if pair else out, pair, np.asarray(input), results[0].dtype,
+                           [other for other in others if isinstance(other, np.ndarray)])
+    for view, result in zip(views, results):
+        view[...] = result
+    return given
 
 
 def combine(terms):

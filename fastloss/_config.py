@@ -5,6 +5,7 @@ import os
 from typing import Any, Literal, overload
 
 from . import _threads
+from ._check import shown
 from ._native import engine
 
 _VARIABLES = ("FASTLOSS_", "OMP_", "GOMP_", "KMP_")
@@ -128,8 +129,8 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     >>> config["threads"]["count"] == fl.get_num_threads()
     True
     """
-    if mode not in ("stdout", "dicts"):
-        raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
+    if not isinstance(mode, str) or mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode must be 'stdout' or 'dicts', got {shown(mode)}")
     config = _config()
     if mode == "dicts":
         return config

@@ -45,7 +45,7 @@ def one_hot(labels, num_classes, *, dtype=np.float64, axis=-1):
     labels = _check.real_array("labels", labels)
     n_classes = _check.integer("num_classes", num_classes)
     if n_classes < 1:
-        raise ValueError(f"num_classes must be positive, got {num_classes!r}")
+        raise ValueError(f"num_classes must be positive, got {_check.shown(num_classes)}")
     if labels.size == 0 and labels.dtype.kind == "f":  # an empty list
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "biu":
@@ -65,6 +65,6 @@ def one_hot(labels, num_classes, *, dtype=np.float64, axis=-1):
     try:
         result = _check.real_array("dtype", np.zeros(shape, dtype))
     except (OverflowError, ValueError):
-        raise ValueError(f"num_classes = {n_classes} is too large: no array can have the shape {shape}") from None
+        raise ValueError(f"num_classes = {_check.shown(n_classes)} is too large for an array") from None
     np.put_along_axis(result, np.expand_dims(labels.astype(np.intp), axis), 1, axis)
     return result

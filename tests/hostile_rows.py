@@ -252,11 +252,14 @@ def slack_of(call, quantity):
 
 
 def far_apart(call, working):
-    """Rows of finite logits whose difference overflows: their loss may be infinite, though smoothing made it less."""
+    """Rows of finite logits whose difference overflows, or does once a class weight has multiplied it: their loss may be
+    infinite, though smoothing or the sample weight made it less."""
     x = np.moveaxis(call.plain["input"].astype(np.float64), call.class_axis, -1)
     x = x.reshape(int(np.prod(call.rows, dtype=int)), call.classes)
     finite = np.where(np.isfinite(x), x, 0)
-    return finite.max(axis=1, initial=0) / 2 - finite.min(axis=1, initial=0) / 2 >= float(np.finfo(working).max) / 2.01
+    weights = np.asarray(call.plain.get("weight", 1.0), np.float64)
+    largest = float(np.finfo(working).max) / 2.01 / max(1.0, weights.max(initial=0))
+    return finite.max(axis=1, initial=0) / 2 - finite.min(axis=1, initial=0) / 2 >= largest
 
 
 def check_array(what, got, wanted, scale, bound, dtype, working, shape, slack, far=None):

@@ -109,7 +109,7 @@ def check_total(what, got, elements, factors, bound, working):
         return
     limit = MP.ldexp(ONE, FORMATS[working][3] - 1)
     overflows = any(element.scale >= limit or abs(element.scale * factor) > MP.mpf(1e300)
-                    for element, factor in counted)
+                    or allowed(element, factor, bound, working, working)[2] for element, factor in counted)
     if overflows and not np.isfinite(got):
         return
     sizes = [element.scale for element, _ in counted]
@@ -138,7 +138,8 @@ def working_dtype(call):
     domain = call.domains.get("target")
     small = any(domain is small for small in (catalogue.SIGNS, catalogue.BITS, catalogue.UNIT))
     input, target = call.plain["input"].dtype, call.plain.get("target", np.zeros((), np.int8)).dtype
-    if input.kind in "biu" or input == np.float64 or target == np.float64:
+    variance = call.plain.get("var", np.zeros(()))
+    if input.kind in "biu" or np.float64 in (input, target) or (variance.ndim and variance.dtype == np.float64):
         return "float64"
     return "float64" if target.kind in "iu" and target.itemsize >= 4 and not small else "float32"
 

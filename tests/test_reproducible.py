@@ -2,7 +2,7 @@
 place for the results, run after run.
 
 test_threads.py, test_isa.py and test_layouts.py look at single losses in depth; this goes over all of them, with one
-set of arguments for each. What C gives on arm64 is compared by tools/arm64.py.
+set of arguments for each. What C gives on arm64 is compared by tools/equal_bits.py.
 """
 
 import hashlib

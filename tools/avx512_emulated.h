@@ -1,5 +1,5 @@
 /* What the AVX-512 kernels use of <immintrin.h>, in plain loops: so that their bits can be compared with AVX2's on a
- * machine without AVX-512 (tools/arm64.py --emulate). Forced into each file before anything else. */
+ * machine without AVX-512 (tools/equal_bits.py --emulate). Forced into each file before anything else. */
 #ifndef FASTLOSS_AVX512_EMULATED_H
 #define FASTLOSS_AVX512_EMULATED_H
 

@@ -3,7 +3,7 @@
     python tools/baseline.py [--count 100]
 
 The points, the rows and the unit are those of tools/accuracy.py: ULP of the exact result, or of its largest term where
-terms cancel. AVX-512 and arm64 give AVX2's bits (tools/arm64.py).
+terms cancel. AVX-512 and arm64 give AVX2's bits (tools/equal_bits.py).
 """
 
 import argparse

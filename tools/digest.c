@@ -1,5 +1,5 @@
 /* Runs every kernel on numbers that are the same on every machine, and prints a hash of what each one wrote: two
- * instruction sets give the same bits where their lines are the same. tools/arm64.py compiles this with the kernels for
+ * instruction sets give the same bits where their lines are the same. tools/equal_bits.py compiles this with the kernels for
  * x86-64 and for arm64, and compares.
  *
  *     digest avx2 [file]    "neon" and "baseline" likewise; all results are written to the file, as doubles
@@ -134,8 +134,8 @@ static const char *name_of_kind(int kind)
 static void run_pointwise(const fl_kernels *kernels, int loss, const char *name, int n_parameters, int n_wrt, int kind)
 {
     static const int WANTS[] = {FL_VALUE, FL_VALUE | FL_GRAD, FL_GRAD | FL_HESS};
-    for (int wrt = 0; wrt < n_wrt; wrt++)
-        for (int w = wrt > 0; w < 3; w++)
+    for (int wrt = 0; wrt == 0 || wrt < n_wrt; wrt++)
+        for (int w = wrt > 0; w < (n_wrt > 0 ? 3 : 1); w++)
             for (int family = 0; family < N_FAMILIES; family++) {
                 fl_pointwise_job job;
                 memset(&job, 0, sizeof job);
@@ -227,6 +227,7 @@ static const struct {
     const char *name;
     int n_parameters, n_wrt;
 } LOSSES[] = {
+#define NOTHING 0
 #define INPUT 1
 #define TARGET 2
 #define PARAMETER 3

@@ -117,7 +117,8 @@ cdef int call_begins(int n_threads) noexcept nogil
 cdef void call_ends() noexcept nogil
 
 # The number that the sum of the losses is divided by.
-cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape) noexcept
+cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape,
+                        tuple weights) except? -1
 
 # What a loss function returns: those of value, gradient and Hessian that were asked for.
 cdef object results(int want, value, grad, hess)

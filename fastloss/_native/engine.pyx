@@ -200,9 +200,10 @@ cdef dict REDUCTIONS = {"mean": MEAN, "sum": SUM, "none": NONE, "batchmean": BAT
 
 
 cdef int reduction_of(reduction) except -1:
-    code = REDUCTIONS.get(reduction) if isinstance(reduction, str) else None
+    # A subclass of str may have any __hash__: what counts are its letters.
+    code = REDUCTIONS.get(str.__str__(reduction)) if isinstance(reduction, str) else None
     if code is None:
-        raise ValueError(f"reduction must be 'mean', 'sum', 'none' or 'batchmean', got {reduction!r}")
+        raise ValueError(f"reduction must be 'mean', 'sum', 'none' or 'batchmean', got {_check.shown(reduction)}")
     return code
 
 
@@ -267,14 +268,18 @@ cdef bint plainly_fits(out, cnp.ndarray input, tuple others):
 
 
 cdef tuple take_outputs(int want, out, input, dtype, tuple others):
+    """(gradient, Hessian) to write to, and the same as the caller gave them, which are what is returned."""
     cdef bint pair = want & FL_HESS
     if not want & (FL_GRAD | FL_HESS):
-        return None, None
+        return None, None, None, None
     if out is None:
-        return new_like(input, dtype), new_like(input, dtype) if pair else None
+        out = new_like(input, dtype), new_like(input, dtype) if pair else None
+        return out + out
     if not pair and plainly_fits(out, input, others):
-        return out, None
-    return _check.outputs(out, pair, input, dtype, others)
+        return out, None, out, None
+    if pair:
+        out = _check.pair_of(out)
+    return _check.outputs(out, pair, input, dtype, others) + (out if pair else (out, None))
 
 
 cdef double fraction(str name, value) except? -1:
@@ -352,12 +357,18 @@ cdef void call_ends() noexcept nogil:
     fl_call_ends()
 
 
-cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape) noexcept:
+cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape,
+                        tuple weights) except? -1:
+    cdef double divisor = 1
     if reduction == MEAN:
-        return total_weight if normalizer == 0 else normalizer
-    if reduction == BATCHMEAN:
-        return value_shape[0] if value_shape else 1
-    return 1
+        divisor = total_weight if normalizer == 0 else normalizer
+    elif reduction == BATCHMEAN:
+        divisor = value_shape[0] if value_shape else 1
+    if divisor != 0 and (divisor - divisor != 0 or 1 / divisor - 1 / divisor != 0):
+        error = _check.denominator_error(divisor, weights)
+        if error is not None:
+            raise error
+    return divisor
 
 
 cdef object results(int want, value, grad, hess):

@@ -20,7 +20,7 @@ cdef extern from *:
     #include "kernels/losses.def"
     #undef FL_LOSS
     };
-    enum { FL_DERIVATIVES_INPUT = 1, FL_DERIVATIVES_TARGET, FL_DERIVATIVES_PARAMETER };
+    enum { FL_DERIVATIVES_NOTHING, FL_DERIVATIVES_INPUT, FL_DERIVATIVES_TARGET, FL_DERIVATIVES_PARAMETER };
     static const int fl_loss_derivatives[] = {
     #define FL_LOSS(name, n_parameters, with_respect_to, cost) FL_DERIVATIVES_##with_respect_to,
     #include "kernels/losses.def"
@@ -32,6 +32,8 @@ cdef extern from *:
     #undef FL_LOSS
     };
     """
+    enum:
+        FL_DERIVATIVES_PARAMETER
     const char *fl_loss_names[]
     const int fl_loss_derivatives[]
     const int fl_loss_parameters[]
@@ -52,7 +54,7 @@ cdef class Loss:
     cdef int number, n_parameters
     cdef readonly tuple wrt
     cdef object input, target
-    cdef bint weight_counts, small_targets
+    cdef bint weight_counts, small_targets, has_operand
 
     def __init__(self, str name, *, input=None, target=None, parameter="", weight_counts=False, small_targets=False,
                  target_is_fixed=False):
@@ -61,6 +63,7 @@ cdef class Loss:
         if target_is_fixed:
             derivatives = 1
         self.wrt = ("input", "target", parameter)[:derivatives]
+        self.has_operand = derivatives == FL_DERIVATIVES_PARAMETER
         self.input = input
         self.target = target
         self.weight_counts = weight_counts
@@ -174,7 +177,7 @@ cdef int working_kind(int input_kind, int target_kind, bint small_targets) noexc
 
 
 cdef int execute(fl_pointwise_job *job, const fl_kernels *kernels, int threads, int reduction, double normalizer,
-                 list checked, bint weighted, tuple shape, list outputs, double *value) except -1:
+                 list checked, bint weighted, tuple weights, tuple shape, list outputs, double *value) except -1:
     """The first pass, if anything is to be checked or weighed; then the loop."""
     cdef Py_ssize_t b
     cdef int k
@@ -195,7 +198,7 @@ cdef int execute(fl_pointwise_job *job, const fl_kernels *kernels, int threads, 
                 fl_add(&weight, partials[b].weight.hi)
                 weight.lo += partials[b].weight.lo
             divisor = fl_total(weight)
-        divisor = denominator(reduction, divisor, normalizer, shape)
+        divisor = denominator(reduction, divisor, normalizer, shape, weights)
         if divisor == 0 and reduction == MEAN:  # no weight that counts: the gradient is 0, whatever the input holds
             for output in outputs:
                 output.fill(0)
@@ -223,6 +226,8 @@ def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple paramet
     cdef const fl_kernels *kernels
     cdef int threads, how = reduction_of(reduction)
     cdef double value = 0, replaced = normalizer_of(normalizer, how)
+    if want != FL_VALUE and not loss.wrt:  # losses.def says NOTHING: there is no loop for it
+        raise TypeError(f"{loss.name} has no derivatives")
     clear(&job)
     job.loss = loss.number
     job.want = want
@@ -249,6 +254,9 @@ def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple paramet
         add_check(&job, &job.target, loss.target, False)
         checked.append(("target", target, loss.target))
     arrays = take_parameters(&job, parameters, shape, checked, kernels == kernels_of(FL_F32))
+    if (loss.has_operand and job.parameters[0].kind == FL_F64
+            and job.parameters[0].data != <char *>&job.parameter_values[0]):
+        kernels = kernels_of(FL_F64)  # a variance that float32 might hold as 0 or infinity
     weight = take_weight(&job, "weight", weight, shape, &job.weight, checked)
     sample_weight = take_weight(&job, "sample_weight", sample_weight, shape, &job.sample_weight, checked)
     job.weight_counts = loss.weight_counts
@@ -259,7 +267,8 @@ def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple paramet
         grad_output = _check.broadcast("grad_output", readable("grad_output", grad_output), shape)
         fill_view(&job.grad_output, grad_output, -1)
     threads = threads_for(job.n_blocks, n_threads)
-    grad, hess = take_outputs(want, out, input, dtype, (target, weight, sample_weight, grad_output, *arrays))
+    grad, hess, given_grad, given_hess = take_outputs(want, out, input, dtype,
+                                                      (target, weight, sample_weight, grad_output, *arrays))
     if grad is not None:
         fill_view(&job.grad, grad, -1)
     if hess is not None:
@@ -269,8 +278,8 @@ def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple paramet
         values = new_like(input, dtype)
         fill_view(&job.value, values, -1)
     execute(&job, kernels, threads, how, replaced, checked, weight is not None and loss.weight_counts
-            or sample_weight is not None, shape, [a for a in (grad, hess) if a is not None], &value)
-    return results(want, value if how != NONE else values, grad, hess)
+            or sample_weight is not None, (weight, sample_weight), shape, [a for a in (grad, hess) if a is not None], &value)
+    return results(want, value if how != NONE else values, given_grad, given_hess)
 
 
 def transform(Loss function, x, out, n_threads, *, str name="x"):
@@ -292,6 +301,6 @@ def transform(Loss function, x, out, n_threads, *, str name="x"):
     if function.input is not None:
         add_check(&job, &job.input, function.input, False)
         checked.append((name, x, function.input))
-    execute(&job, kernels_of(working_kind(job.input.kind, FL_F16, True)), threads, NONE, 0, checked, False, x.shape, [],
+    execute(&job, kernels_of(working_kind(job.input.kind, FL_F16, True)), threads, NONE, 0, checked, False, (), x.shape, [],
             &unused)
-    return result
+    return result if out is None else out

@@ -197,8 +197,8 @@ cdef int set_scale(fl_rows_job *job, int reduction, double divisor) noexcept:
 
 
 cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int reduction, double normalizer,
-                 object target, object sample_weight, object ignore_index, tuple row_shape, list arrays,
-                 double *value) except -1:
+                 object target, object weight, object sample_weight, object ignore_index, tuple row_shape,
+                 list arrays, double *value) except -1:
     """The two passes. `arrays` are those to fill with 0 if there is nothing to differentiate."""
     cdef char *class_weight = job.weight.data  # that of multi_margin_loss is no part of the denominator (PyTorch)
     cdef fl_sum total_weight
@@ -211,7 +211,7 @@ cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int r
         launch(kernels.check_rows, job, partials, threads)
         job.weight.data = class_weight
         check_partials(job, partials, target, sample_weight, ignore_index, row_shape, &total_weight)
-        divisor = denominator(reduction, fl_total(total_weight), normalizer, row_shape)
+        divisor = denominator(reduction, fl_total(total_weight), normalizer, row_shape, (weight, sample_weight))
         if not set_scale(job, reduction, divisor):
             for array in arrays:
                 array.fill(0)
@@ -245,7 +245,8 @@ def run_loss(int want, out, grad_output, wrt, int op, input, target, weight, ign
     weight, sample_weight = take_weights(&job, kernels, weight, sample_weight, row_shape)
     grad_output = take_upstream(&job, grad_output, how, row_shape)
     threads = threads_for(job.n_blocks, n_threads)
-    grad, hess = take_outputs(want, out, input, dtype, (target, weight, sample_weight, grad_output))
+    grad, hess, given_grad, given_hess = take_outputs(want, out, input, dtype,
+                                                      (target, weight, sample_weight, grad_output))
     if grad is not None:
         fill_view(&job.grad, grad, class_axis)
     if hess is not None:
@@ -255,9 +256,9 @@ def run_loss(int want, out, grad_output, wrt, int op, input, target, weight, ign
         values = numpy.empty(row_shape, dtype)
         fill_view(&job.value, values, -1)
     job.want_sum = want & FL_VALUE and how != NONE
-    execute(&job, kernels, threads, how, replaced, target, sample_weight, ignore_index, row_shape,
+    execute(&job, kernels, threads, how, replaced, target, weight, sample_weight, ignore_index, row_shape,
             [array for array in (grad, hess) if array is not None], &value)
-    return results(want, value if how != NONE else values, grad, hess)
+    return results(want, value if how != NONE else values, given_grad, given_hess)
 
 
 def run_transform(int op, input, axis, keepdims, out, n_threads):
@@ -285,7 +286,7 @@ def run_transform(int op, input, axis, keepdims, out, n_threads):
         raise MemoryError
     launch(kernels_for(&job.input).run_rows, &job, partials, threads)
     free(partials)
-    return result
+    return result if out is None else out
 
 
 def run_transform_grad(int op, y, dy, axis, out, n_threads):
@@ -304,7 +305,7 @@ def run_transform_grad(int op, y, dy, axis, out, n_threads):
     else:
         result = _check.gradient_output(out, dtype, y, dy)
     if result.size == 0:
-        return result
+        return result if out is None else out
     fill_view(&job.target, dy, class_axis)
     fill_view(&job.grad, result, class_axis)
     partials = <fl_rows_partial *>calloc(job.n_blocks, sizeof(fl_rows_partial))
@@ -312,7 +313,7 @@ def run_transform_grad(int op, y, dy, axis, out, n_threads):
         raise MemoryError
     launch(kernels_for(&job.input).run_rows, &job, partials, threads)
     free(partials)
-    return result
+    return result if out is None else out
 
 
 def run_information(q_name, q, p, axis, n_threads):

@@ -116,8 +116,10 @@ def objective(loss: _library.Loss, *, hess: Literal["builtin", "exact", "one"] =
 
     It starts a custom objective at 0. For the same predictions as of a built-in objective, within rounding, train that
     with ``boost_from_average=False`` (the default for all but ``RMSE`` and its relatives), or give the constant of
-    ``init_score`` as ``Pool(baseline=...)`` and add it to the predictions; and leave ``leaf_estimation_method`` and
-    ``leaf_estimation_iterations`` the same for both.
+    ``init_score`` as ``Pool(baseline=...)`` and add it to the predictions; and train both with the same options. Two
+    have other defaults for a custom objective and must be given: ``learning_rate``, which CatBoost chooses by itself
+    for its own objectives only, and, for ``MultiClass``, ``bootstrap_type``, which is then ``"Bayesian"`` by default,
+    but ``"MVS"`` for a custom objective.
 
     ===============  ================================================  =======================
     built-in         loss                                              remarks

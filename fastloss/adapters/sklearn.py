@@ -43,6 +43,14 @@ NOT_OF_SCORES = {
     "msle_loss": "numbers above -1: use LinearRegressor",
     **dict.fromkeys(sorted(LOG_LINK), "logarithms of means: use LinearRegressor"),
 }
+# Those of them that LinearRegressor refuses, too. (The others have a logarithm as their link, fail only if a prediction
+# is below -1, are losses of rows of classes, which it refuses as such, or have no gradient, which is their own error.)
+NOT_OF_NUMBERS = {"binary_cross_entropy", "gaussian_nll_loss", "hinge_embedding_loss", "kl_div"}
+
+
+def _refuse(loss, names):
+    for name in sorted(_names(loss) & set(names)):
+        raise ValueError(f"{name} is not a loss of scores: it takes {NOT_OF_SCORES[name]}")
 
 
 def _names(loss):
@@ -163,7 +171,8 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
     ``decision_function`` gives the scores. ``predict_proba`` is there if these are logits: with `cross_entropy`,
     `binary_cross_entropy_with_logits`, `logistic_loss`, `soft_margin_loss`. (Against the rest, the probabilities are
     normalised.) L-BFGS is made for smooth losses; with one that has kinks, as `hinge_loss`, it ends close to the
-    minimum.
+    minimum. `perceptron_loss` is 0, its least value, where all weights are 0, with and without a penalty: that is what
+    is fitted, and nothing learnt.
 
     Examples
     --------
@@ -187,8 +196,7 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
         loss = self.loss
         if loss is None:
             loss = binary.binary_cross_entropy_with_logits if n_classes == 2 else classification.cross_entropy
-        for name in sorted(_names(loss) & set(NOT_OF_SCORES)):
-            raise ValueError(f"{name} is not a loss of scores: it takes {NOT_OF_SCORES[name]}")
+        _refuse(loss, NOT_OF_SCORES)
         n_scores = n_classes if n_classes > 2 or _library.is_row_wise(loss) else 1
         target = _targets(loss, {}, classes, n_scores)
         self.coef_, self.intercept_ = self._minimise(loss, X, target, sample_weight, n_scores if n_scores > 1 else None)
@@ -242,9 +250,10 @@ class LinearRegressor(RegressorMixin, _LinearModel):
     Raises
     ------
     TypeError
-        From ``fit``: `loss` is not a loss of fastloss.
+        From ``fit``: `loss` is not a loss of fastloss, or has no gradient, as `zero_one_loss`.
     ValueError
-        From ``fit``: data that scikit-learn or the loss refuses; a loss of rows of classes; a negative `alpha`.
+        From ``fit``: a loss of rows of classes; a loss that does not take any number as its input, as `kl_div`, or
+        takes more than that, as `gaussian_nll_loss`; a negative `alpha`; or data that scikit-learn or the loss refuses.
 
     Notes
     -----
@@ -265,6 +274,7 @@ class LinearRegressor(RegressorMixin, _LinearModel):
         loss = regression.mse_loss if self.loss is None else self.loss
         if _library.is_row_wise(loss):
             raise ValueError(f"{_library.name_of(loss)} is a loss of classes: use LinearClassifier")
+        _refuse(loss, NOT_OF_NUMBERS)
         coefficients, intercept = self._minimise(loss, X, y.astype(np.float64), sample_weight, None)
         self.coef_, self.intercept_ = coefficients[0], float(intercept[0])
         return self

@@ -206,6 +206,21 @@ def test_classifier_refuses_losses_that_are_not_of_scores(data, loss):
         LinearClassifier(loss).fit(data.X, data.binary)
 
 
+@pytest.mark.parametrize("loss", [
+    fl.kl_div, fl.KLDivLoss(log_target=True), fl.gaussian_nll_loss, fl.GaussianNLLLoss(), fl.binary_cross_entropy,
+    fl.hinge_embedding_loss, fl.combine([(fl.mse_loss, 1.0), (fl.kl_div, 1.0)])], ids=repr)
+def test_regressor_refuses_losses_that_are_not_of_scores(data, loss):
+    """Before it fits: with kl_div the weights would grow without end."""
+    with pytest.raises(ValueError, match="is not a loss of scores: it takes"):
+        LinearRegressor(loss).fit(data.X, data.binary)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_perceptron_loss_learns_nothing(data, alpha):
+    """As the docstring of LinearClassifier says."""
+    assert not LinearClassifier(fl.PerceptronLoss(), alpha=alpha).fit(data.X, data.binary).coef_.any()
+
+
 @pytest.mark.parametrize("estimator", [LinearClassifier, LinearRegressor])
 def test_error_of_a_negative_penalty(data, estimator):
     with pytest.raises(ValueError, match="^alpha must"):

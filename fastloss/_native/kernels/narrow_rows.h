@@ -259,7 +259,8 @@ static void mend_tile(const row_group *g, const T *base, T *grad, T *hess)
 }
 
 /* From exponentials to gradient (in place of them) and Hessian, to where they belong. */
-static void tile_derivatives(const fl_rows_job *job, fl_size row, int n, const row_group *g, T *x, const T *base)
+static FL_OUTLINE void tile_derivatives(const fl_rows_job *job, fl_size row, int n, const row_group *g, T *x,
+                                        const T *base)
 {
     const fl_size n_classes = job->n_classes;
     const int focal = job->op == FL_SOFTMAX_FOCAL, from_label = job->op == FL_CROSS_ENTROPY && !base;
@@ -285,7 +286,9 @@ static void tile_derivatives(const fl_rows_job *job, fl_size row, int n, const r
         store_tile(job, &job->hess, row, n, g, hess, NULL);
 }
 
-static void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
+/* Not inlined, like wide_group, sum_group and what has a tile of its own: all tiles and stages would lie on the stack at
+ * once, 160 kB, where threads of musl have 128 kB in all. */
+static FL_OUTLINE void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     const fl_size n_classes = job->n_classes;
     const int logs_only = job->op == FL_LOG_SOFTMAX || job->op == FL_LOGSUMEXP;

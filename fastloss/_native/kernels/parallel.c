@@ -61,7 +61,7 @@ int fl_parallel_limit(void)
     int threads = 1;
 #ifdef _OPENMP
     if (!child_is_serial)
-        threads = omp_get_max_threads();
+        threads = omp_get_max_threads() < omp_get_thread_limit() ? omp_get_max_threads() : omp_get_thread_limit();
 #ifdef __linux__
     cpu_set_t set;
     if (threads > 1 && sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < threads)

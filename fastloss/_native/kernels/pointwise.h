@@ -102,8 +102,10 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
     {                                                                                                               \
         map_terms(name##_terms, n_parameters, want, wrt, cost, x, y, p, n, scale, value, grad, hess, sums, streams);\
     }
+#define DEFINE_NOTHING(name, n_parameters, cost)                                                \
+    DEFINE_MAP(name, n_parameters, cost, _value, FL_VALUE, FL_WRT_INPUT)
 #define DEFINE_INPUT(name, n_parameters, cost)                                                  \
-    DEFINE_MAP(name, n_parameters, cost, _value, FL_VALUE, FL_WRT_INPUT)                        \
+    DEFINE_NOTHING(name, n_parameters, cost)                                                    \
     DEFINE_MAP(name, n_parameters, cost, _grad, FL_GRAD, FL_WRT_INPUT)                          \
     DEFINE_MAP(name, n_parameters, cost, _both, FL_VALUE | FL_GRAD, FL_WRT_INPUT)               \
     DEFINE_MAP(name, n_parameters, cost, _hess, FL_GRAD | FL_HESS, FL_WRT_INPUT)
@@ -129,6 +131,7 @@ typedef struct {
     map_kernel *value, *derivatives[3][3];
 } loss_maps;
 
+#define ROW_NOTHING(name) {NULL, NULL, NULL}
 #define ROW_INPUT(name) {name##_grad, name##_both, name##_hess}
 #define ROW_TARGET(name) ROW_INPUT(name), {name##_target_grad, name##_target_both, name##_target_hess}
 #define ROW_PARAMETER(name) ROW_TARGET(name), {name##_parameter_grad, name##_parameter_both, name##_parameter_hess}

@@ -455,7 +455,7 @@ FL_INLINE void sum_group_of(const fl_rows_job *job, int op, fl_size row, int n, 
         wide_sum_group(job, op, row, n, g, &s, partial);
 }
 
-static void sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, fl_rows_partial *partial)
+static FL_OUTLINE void sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, fl_rows_partial *partial)
 {
     switch (job->op) { /* compiled once for each */
     case FL_MULTI_MARGIN:

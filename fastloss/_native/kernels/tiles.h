@@ -155,8 +155,8 @@ static void tile_to_rows(const T *tile, int lanes, fl_size n_classes, T *rows)
 
 /* The other way. `at_label` is what goes to the label of each row that has one, or NULL: in the tile it would be
  * written element by element and read by the vector, which waits for such writes. */
-static void store_tile(const fl_rows_job *job, const fl_view *view, fl_size row, int n, const row_group *g,
-                       const T *tile, const T *at_label)
+static FL_OUTLINE void store_tile(const fl_rows_job *job, const fl_view *view, fl_size row, int n,
+                                  const row_group *g, const T *tile, const T *at_label)
 {
     FL_ALIGNED T scratch[TILE];
     const fl_size n_classes = job->n_classes;

@@ -6,8 +6,8 @@
  * for the gradient. All add up in the same order.
  *
  * Short rows are mostly waiting: for the lanes of the maximum and of the sum to be brought together, and for a
- * division. So nothing is done here that the loops can do (the maximum is left out of the sum by comparing, not by
- * looking for it), or that can be done for the whole group. */
+ * division. So nothing is done here that the loops can do (short rows leave the maximum out of the sum by comparing, not
+ * by looking for it), or that can be done for the whole group. */
 #ifndef FASTLOSS_WIDE_ROWS_H
 #define FASTLOSS_WIDE_ROWS_H
 
@@ -156,8 +156,8 @@ static T base_at(const row_base *base, fl_size i)
 
 /* What is added up over a row. */
 typedef struct {
-    lane_sums exp; /* of all classes but one maximum */
-    vf ties[UNIT]; /* how many maxima are not in `exp` */
+    lane_sums exp; /* of all classes but some maxima, */
+    vf ties[UNIT]; /* so many */
     /* and what the target spreads: */
     lane_sums base, distance; /* base of all classes but the maxima; base (maximum - x) of all */
     vf base_top[UNIT];        /* the bases of the maxima */
@@ -215,12 +215,12 @@ FL_INLINE void add_classes(lane_sums *exp, vf ties[UNIT], row_sums *s, const row
     }
 }
 
-/* Rows so short that looking for the maximum costs more than being careful everywhere. */
+/* Rows so short that looking for the maximum costs more than being careful everywhere, and what then stands for it. (Not
+ * an enum, which may be an int.) */
 enum { SHORT = 4 * STRIP };
+#define ALL_CAREFUL PTRDIFF_MIN
 
-/* n classes of a chunk. `top` is a class that has the maximum, if it lies in the chunk; ALL_CAREFUL: it may be any. */
-enum { ALL_CAREFUL = PTRDIFF_MIN };
-
+/* n classes of a chunk. `top` is a class that has the maximum, if it lies in the chunk, or ALL_CAREFUL. */
 FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base, const T *x, fl_size n, fl_size top,
                            T *to)
 {
@@ -310,10 +310,11 @@ static void wide_statistics(wide_row *r, row_group *g)
     const fl_rows_job *job = r->job;
     const fl_size n_classes = job->n_classes;
     const int l = r->lane, with_top = has_base(job) || job->hess.data || job->op == FL_SOFTMAX_FOCAL;
+    /* Whatever is asked for: the order of the sum is seen in the value. */
+    const int all_careful = n_classes <= SHORT;
     const T maximum = g->maximum[l];
     row_sums s;
     T label_exp[WIDTH];
-    fl_size top = ALL_CAREFUL;
     const fl_size step = r->step < FOLD ? r->step : FOLD;
     row_totals folded = {{0, 0}, {0, 0}, {0, 0}, 0, 0};
     r->maximum = v_set(maximum);
@@ -323,11 +324,9 @@ static void wide_statistics(wide_row *r, row_group *g)
         s.ties[k] = v_set(0);
     if (has_base(job))
         s = NO_ROW_SUMS;
-    if (with_top || n_classes > SHORT) /* before the exponentials, which may overwrite x */
-        top = next_top(r, maximum, (fl_size)g->top[l]);
+    /* before the exponentials, which may overwrite x */
+    const fl_size top = with_top || !all_careful ? next_top(r, maximum, (fl_size)g->top[l]) : -1;
     g->top[l] = with_top && next_top(r, maximum, top + 1) < 0 ? top : -1;
-    if (n_classes <= SHORT) /* whatever is asked for: the order of the sum is seen in the value */
-        top = ALL_CAREFUL;
     for (fl_size c = 0; c < n_classes; c += step) {
         fl_size n = n_classes - c < step ? n_classes - c : step;
         const T *x = row_chunk(r, c, n);
@@ -339,7 +338,7 @@ static void wide_statistics(wide_row *r, row_group *g)
             row_base base = base_chunk(r, c, n);
             add_stretch(&s, r, &base, x, n, ALL_CAREFUL, to);
         } else
-            add_stretch(&s, r, NULL, x, n, top == ALL_CAREFUL ? top : top - c, to);
+            add_stretch(&s, r, NULL, x, n, all_careful ? ALL_CAREFUL : top - c, to);
         if (n_classes > FOLD && (c + n) % FOLD == 0)
             fold_sums(&s, has_base(job), &folded);
     }
@@ -357,8 +356,9 @@ static void wide_statistics(wide_row *r, row_group *g)
     g->distance[l] = (double)maximum - (double)g->label_logit[l];
     v_store(label_exp, v_exp_below(v_set(g->label_logit[l]), r->split));
     g->label_exp[l] = label_exp[0];
-    g->others[l] = folded.exp.hi + (folded.exp.lo + (folded.ties - 1)); /* but one: all maxima are among the others */
-    g->others[l] += (double)(maximum - maximum);   /* a row whose maximum is infinite is NaN */
+    /* All maxima but one are among the others: those that are not in the sum add 1 each. */
+    g->others[l] = folded.exp.hi + (folded.exp.lo + (folded.ties - 1));
+    g->others[l] += (double)(maximum - maximum); /* a row whose maximum is infinite is NaN */
     if (has_base(job)) {
         g->base_top[l] = folded.base_top;
         g->base_others[l] = fl_total(folded.base);
@@ -583,7 +583,7 @@ static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, r
 
 /* Several short rows pass through each step together: while the sums of one wait for the lanes to be brought
  * together, the next can begin (a third of the time of 100 classes). They stay in the first cache. */
-static void wide_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
+static FL_OUTLINE void wide_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     wide_row r = open_rows(job);
     const int together = job->n_classes > STAGE ? 1 : (int)(STAGE / staged_length(job));

@@ -1,8 +1,8 @@
 """Do AVX2, AVX-512 and NEON give the same bits? Compiles tools/digest.c with the kernels and compares what it prints.
 
-    python tools/arm64.py            # this machine's instruction sets, and arm64 under qemu-user
-    python tools/arm64.py --native   # this machine's alone
-    python tools/arm64.py --emulate  # without AVX-512: its kernels with plain loops for its instructions (x86-64)
+    python tools/equal_bits.py            # this machine's instruction sets, and arm64 under qemu-user
+    python tools/equal_bits.py --native   # this machine's alone
+    python tools/equal_bits.py --emulate  # without AVX-512: its kernels with plain loops for its instructions (x86-64)
 
 Needs a C compiler (CC); for arm64 besides `apt install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static`,
 or the compiler and the runner that ARM64_CC and ARM64_RUN name (`python -m ziglang cc -target aarch64-linux-musl`).
@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -34,8 +35,15 @@ def build(compiler, folder, name, *more):
     """An executable of digest.c and all kernels, statically linked, so that qemu needs no foreign libraries."""
     sources = [ROOT / "tools" / "digest.c", KERNELS / "dispatch.c", *sorted((KERNELS / "targets").glob("*.c"))]
     program = pathlib.Path(folder, name)
-    command = [*compiler, *FLAGS, *more, "-static", f"-I{KERNELS}", *map(str, sources), "-lm", "-o", str(program)]
-    subprocess.run(command, check=True)
+
+    def compiled(source):
+        target = program.with_suffix(f".{source.stem}.o")
+        subprocess.run([*compiler, *FLAGS, *more, f"-I{KERNELS}", "-c", str(source), "-o", str(target)], check=True)
+        return str(target)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compiled, sources))
+    subprocess.run([*compiler, "-static", *objects, "-lm", "-o", str(program)], check=True)
     return program
 
 
@@ -89,9 +97,9 @@ def main():
         if not options.native and platform.machine() == "x86_64":
             for tool in (ARM64_CC[0], ARM64_RUN[0]):
                 if shutil.which(tool) is None:
-                    sys.exit(f"{tool} is missing: see the head of tools/arm64.py, or give --native")
+                    sys.exit(f"{tool} is missing: see the head of tools/equal_bits.py, or give --native")
             results["neon"] = run(build(ARM64_CC, folder, "arm64"), "neon", ARM64_RUN)
-        sys.exit(compare(results))
+        sys.exit(compare(results) > 0)
 
 
 def compare(results):
