@@ -252,8 +252,8 @@ def slack_of(call, quantity):
 
 
 def far_apart(call, working):
-    """Rows of finite logits whose difference overflows, or does once a class weight has multiplied it: their loss may be
-    infinite, though smoothing or the sample weight made it less."""
+    """Rows of finite logits whose difference overflows, or does once a class weight has multiplied it: their loss may
+    be infinite, though smoothing or the sample weight made it less."""
     x = np.moveaxis(call.plain["input"].astype(np.float64), call.class_axis, -1)
     x = x.reshape(int(np.prod(call.rows, dtype=int)), call.classes)
     finite = np.where(np.isfinite(x), x, 0)

@@ -4,6 +4,7 @@ Run with FASTLOSS_TEST_ADDING=1: all is compiled, which takes a minute or two. N
 setuptools and Cython.
 """
 
+import faulthandler
 import os
 import pathlib
 import re
@@ -51,6 +52,7 @@ def run(*arguments, cwd):
 
 
 def test_the_worked_example(tmp_path):
+    faulthandler.cancel_dump_traceback_later()  # pytest's, of tests that seem to hang; `run` has its own limit
     copy = tmp_path / "copy"
     shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND)
     for (path, before), text in zip(PLACES, blocks(), strict=True):

@@ -1,5 +1,7 @@
 """`out=`: what is refused, and that nothing is written then; what is accepted, and nothing beside it is written."""
 
+import weakref
+
 import numpy as np
 import pytest
 from arrays import canary, misaligned, out_variants, surroundings
@@ -221,3 +223,68 @@ def test_everything_is_overwritten(loss):
     pair = np.full_like(input, np.nan), np.full_like(input, np.nan)
     loss.grad_and_hess(input, target, out=pair)
     assert not np.isnan(pair).any()
+
+
+class Larger(np.ndarray):
+    shape = property(lambda self: (20, 10))
+
+
+class Writeable(np.ndarray):
+    flags = property(lambda self: np.zeros(1).flags)
+
+
+class Single(np.ndarray):
+    dtype = property(lambda self: np.dtype(np.float32))
+
+
+class Proxy:
+    """Says that it is an array."""
+
+    __class__ = property(lambda self: np.ndarray)
+
+    def __init__(self, array):
+        self._array = array
+
+    def __getattr__(self, name):
+        return getattr(self._array, name)
+
+
+@pytest.mark.parametrize("liar", [
+    lambda: np.zeros((2, 10), np.float32).view(Larger), lambda: np.zeros((20, 10), np.int8).view(Single),
+    lambda: np.frombuffer(bytes(800), np.float32).reshape(20, 10).view(Writeable),
+    lambda: Proxy(np.zeros((20, 10), np.float32)),
+], ids=["shape", "dtype", "flags", "proxy"])
+@both_losses
+def test_what_a_subclass_says_of_itself_does_not_count(loss, liar):
+    refused(loss, liar())
+
+
+def test_a_weak_reference_is_no_array():
+    out = np.zeros((20, 10), np.float32)
+    with pytest.raises(ValueError, match="out must be a NumPy array"):
+        fl.softmax(out, out=weakref.proxy(out))
+
+
+@both_losses
+def test_one_of_a_pair_changes_the_other_when_it_is_asked(loss):
+    input, target = arguments((20, 10))
+    grad = np.zeros((20, 10), np.float32)
+
+    class Shrinks(np.ndarray):
+        @property
+        def dtype(self):
+            grad.__setstate__((1, (1,), np.dtype(np.float32), False, bytes(4)))
+            return np.dtype(np.float32)
+
+    expected = loss.grad_and_hess(input, target)
+    hess = np.zeros((20, 10), np.float32).view(Shrinks)
+    assert loss.grad_and_hess(input, target, out=(grad, hess))[1] is hess
+    np.testing.assert_array_equal(np.ndarray.view(hess, np.ndarray), expected[1])
+
+
+@both_losses
+def test_a_plain_subclass_is_filled_and_returned(loss):
+    input, target = arguments((20, 10))
+    out = np.zeros((20, 10), np.float32).view(type("Own", (np.ndarray,), {}))
+    assert loss.grad(input, target, out=out) is out
+    np.testing.assert_array_equal(np.asarray(out), loss.grad(input, target))

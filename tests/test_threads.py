@@ -219,6 +219,7 @@ def test_fastloss_num_threads_variable(run_python):
 
 def test_omp_num_threads_variable(run_python):
     assert run_python(SHOW_COUNT, env={"FASTLOSS_NUM_THREADS": None, "OMP_NUM_THREADS": "1"}) == "1"
+    assert run_python(SHOW_COUNT, env={"FASTLOSS_NUM_THREADS": None, "OMP_THREAD_LIMIT": "1"}) == "1"
 
 
 def test_threadpoolctl_limits_the_default(run_python):

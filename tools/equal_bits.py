@@ -92,8 +92,8 @@ def main():
         program = build(compiler, folder, "native")
         results = {isa: run(program, isa) for isa in isas_here(program)}
         if options.emulate:
-            emulated = ["-include", str(ROOT / "tools" / "avx512_emulated.h"), "-Wno-psabi", "-mavx2", "-mfma", "-mf16c", "-O1"]
-            results["avx512 emulated"] = run(build(compiler, folder, "emulated", *emulated), "avx512")
+            flags = ["-include", str(ROOT / "tools" / "avx512_emulated.h"), "-Wno-psabi", "-mavx2", "-mfma", "-mf16c"]
+            results["avx512 emulated"] = run(build(compiler, folder, "emulated", *flags, "-O1"), "avx512")
         if not options.native and platform.machine() == "x86_64":
             for tool in (ARM64_CC[0], ARM64_RUN[0]):
                 if shutil.which(tool) is None:

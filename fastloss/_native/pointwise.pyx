@@ -277,8 +277,9 @@ def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple paramet
     if want & FL_VALUE and how == NONE:
         values = new_like(input, dtype)
         fill_view(&job.value, values, -1)
-    execute(&job, kernels, threads, how, replaced, checked, weight is not None and loss.weight_counts
-            or sample_weight is not None, (weight, sample_weight), shape, [a for a in (grad, hess) if a is not None], &value)
+    weighted = weight is not None and loss.weight_counts or sample_weight is not None
+    execute(&job, kernels, threads, how, replaced, checked, weighted, (weight, sample_weight), shape,
+            [array for array in (grad, hess) if array is not None], &value)
     return results(want, value if how != NONE else values, given_grad, given_hess)
 
 
@@ -301,6 +302,6 @@ def transform(Loss function, x, out, n_threads, *, str name="x"):
     if function.input is not None:
         add_check(&job, &job.input, function.input, False)
         checked.append((name, x, function.input))
-    execute(&job, kernels_of(working_kind(job.input.kind, FL_F16, True)), threads, NONE, 0, checked, False, (), x.shape, [],
-            &unused)
+    execute(&job, kernels_of(working_kind(job.input.kind, FL_F16, True)), threads, NONE, 0, checked, False, (), x.shape,
+            [], &unused)
     return result if out is None else out

@@ -1,0 +1,36 @@
+"""Threads with a small stack: musl gives them 128 kB, where glibc gives 8 MB."""
+
+import pytest
+
+import fastloss as fl
+
+CALLS = """
+import numpy as np, fastloss as fl
+rng = np.random.default_rng(0)
+for dtype in (np.float32, np.float64):
+    for n, classes in ((20000, 10), (3000, 64), (2000, 100), (200, 1000), (8, 40000)):
+        x = rng.normal(size=(n, classes)).astype(dtype)
+        y, soft = rng.integers(0, classes, n), np.full_like(x, 1 / classes)
+        w = np.ones(classes)
+        calls = [lambda: fl.cross_entropy.grad_and_hess(x, y, weight=w, label_smoothing=0.1, n_threads=2),
+                 lambda: fl.cross_entropy.grad_and_hess(x.T, y, weight=w, label_smoothing=0.1, axis=0, n_threads=2),
+                 lambda: fl.cross_entropy.value_and_grad(x, soft, n_threads=2),
+                 lambda: fl.softmax_focal_loss.grad_and_hess(x, y, n_threads=2),
+                 lambda: fl.multi_margin_loss.grad_and_hess(x, y, n_threads=2),
+                 lambda: fl.nll_loss.grad_and_hess(x, y, n_threads=2),
+                 lambda: fl.softmax_grad(x, x, n_threads=2), lambda: fl.log_softmax_grad(x, x, n_threads=2),
+                 lambda: fl.logsumexp(x, n_threads=2), lambda: fl.entropy(fl.softmax(x), n_threads=2),
+                 lambda: fl.sigmoid_focal_loss.grad_and_hess(x, soft, sample_weight=soft, n_threads=2),
+                 lambda: fl.gaussian_nll_loss.grad_and_hess(x[::-1], soft, soft, sample_weight=soft, n_threads=2)]
+        for call in calls:
+            for _ in range(3):
+                call()
+print("done")
+"""
+
+
+def test_worker_threads(run_python):
+    """Those of OpenMP."""
+    if not fl.show_config(mode="dicts")["openmp"]["runtime"]:
+        pytest.skip("built without OpenMP")
+    assert run_python(CALLS, env={"OMP_STACKSIZE": "128k"}) == "done"
