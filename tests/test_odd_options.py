@@ -1,4 +1,4 @@
-"""Options that are nearly numbers or text, error texts about what cannot be shown, and divisors without a reciprocal."""
+"""Options that are nearly numbers or text, texts about what cannot be shown, and divisors without a reciprocal."""
 
 import array
 
@@ -84,7 +84,7 @@ def test_a_mask_inside(input):
 
 def test_memory_of_a_gpu():
     class OnGpu:
-        __cuda_array_interface__ = {}
+        __cuda_array_interface__ = None
 
     with pytest.raises(TypeError, match="^input is not in the CPU's memory"):
         fl.mse_loss(OnGpu(), [1.0])
