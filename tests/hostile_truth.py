@@ -138,8 +138,10 @@ def working_dtype(call):
     domain = call.domains.get("target")
     small = any(domain is small for small in (catalogue.SIGNS, catalogue.BITS, catalogue.UNIT))
     input, target = call.plain["input"].dtype, call.plain.get("target", np.zeros((), np.int8)).dtype
-    variance = call.plain.get("var", np.zeros(()))
-    if input.kind in "biu" or np.float64 in (input, target) or (variance.ndim and variance.dtype == np.float64):
+    if input.kind in "biu" or np.float64 in (input, target):
+        return "float64"
+    # As it is given: one number for all is a number, of any dtype.
+    if np.ndim(call.arguments.get("var", 0)) and call.plain["var"].dtype == np.float64:
         return "float64"
     return "float64" if target.kind in "iu" and target.itemsize >= 4 and not small else "float32"
 

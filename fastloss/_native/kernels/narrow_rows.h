@@ -211,8 +211,8 @@ FL_INLINE void narrow_derivatives(T *x, const T *base, T *hess, fl_size n_classe
             v_store(hess + c * GROUP, hess_factor * p * (v_set(1) - p));
         }
         vf slope = e * exp_factor;
-        if (base)
-            slope = slope - base_factor * v_load(base + c * GROUP);
+        if (base) /* as in wide_derivatives */
+            slope = v_fma(e, exp_factor, -(base_factor * v_load(base + c * GROUP)));
         v_store(x + c * GROUP, slope);
     }
 }

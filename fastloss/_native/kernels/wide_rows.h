@@ -400,8 +400,8 @@ FL_INLINE void wide_derivatives(const wide_row *r, int kept, int focal, const ro
         }
         vf p = e * inverse_sum, slope = e * exp_factor;
         vf bend = focal ? p * (hess_factor * (v_set(1) - p) + curvature * p) : hess_factor * p * (v_set(1) - p);
-        if (base)
-            slope = slope - base_factor * v_base(base, i, left);
+        if (base) /* at once: the rounding of a product would be one too many where the terms are large */
+            slope = v_fma(e, exp_factor, -(base_factor * v_base(base, i, left)));
         if (left >= WIDTH) {
             v_store(grad + i, slope);
             if (hess)
