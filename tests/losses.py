@@ -116,7 +116,7 @@ def label_options(rng, dtype, shape, target):
     value_shape = _value_shape(shape)
     weight = weights(rng, dtype, _classes(shape))
     sample_weight = weights(rng, dtype, value_shape)
-    sample_weight = np.asarray(np.where(rng.random(value_shape) < 0.2, dtype.type(0), sample_weight))
+    sample_weight = np.asarray(np.where(rng.random(value_shape) < 0.2, np.dtype(dtype).type(0), sample_weight))
     sample_weight.reshape(-1)[:1] = 0.5  # so that one row counts
     upstream = rng.choice([-2.0, -0.5, 0.25, 1.5], value_shape).astype(dtype)
     ignored = some_ignored(rng, target, -100)

@@ -73,7 +73,7 @@ def test_derivatives(row):
     if not row.exists():
         pytest.fail(f"fastloss has no {row.name}")
     counts = {pointwise.LOSSES[native][1] for native in row.native}
-    assert counts == {max(len(row.wrt), 1)}
+    assert counts == {max(len(row.wrt), 1) if row.derivatives else 0}
     common = {"input", "target", "weight", "reduction", "sample_weight", "normalizer", "n_threads"}
     options = set(inspect.signature(row.function()).parameters) - common - set(row.arguments(row.settings[0]))
     tested = set().union(*row.settings) | set(row.arrays or {})
