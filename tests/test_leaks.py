@@ -228,7 +228,9 @@ KEPT = []
 
 @pytest.mark.parametrize("leak", [lambda: KEPT.append(X), lambda: KEPT.append(object()),
                                   lambda: KEPT.append(np.dtype(np.float32))], ids=["argument", "object", "dtype"])
-def test_a_leak_is_seen(leak):
+def test_a_leak_is_seen(leak, request):
+    if "dtype" in request.node.name and sys.getrefcount(np.dtype(np.float32)) > 2**30:
+        pytest.skip("the dtypes of this NumPy are immortal (2.1 on Python 3.13): no reference to one can be lost")
     try:
         assert judge(leak)
     finally:

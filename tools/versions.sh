@@ -35,7 +35,7 @@ run_suite() (
     cd "$4/copy"
     tar -C "$root" --exclude=./.git --exclude=./build --exclude='*.egg-info' --exclude='*.so' -cf - . | tar -xf -
     "$1" -m venv "$4/build"
-    "$4/build/bin/pip" install --quiet "${build[@]}" wheel
+    "$4/build/bin/pip" install --quiet --upgrade "${build[@]}" wheel # a new environment may have an old setuptools
     "$4/build/bin/pip" wheel --quiet --no-build-isolation --no-deps --wheel-dir "$4/dist" .
     "$1" -m venv "$4/run"
     "$4/run/bin/pip" install --quiet "$run" "$(echo "$4"/dist/*.whl)[test]"
