@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ def changer(array):
     """An argument that gives its array another dtype, and so another shape, when it is read."""
     class Changer:
         def change(self, result):
-            array.dtype = np.complex64 if array.dtype == np.float32 else array.dtype
+            with warnings.catch_warnings():  # deprecated since NumPy 2.5, and possible
+                warnings.simplefilter("ignore", DeprecationWarning)
+                array.dtype = np.complex64 if array.dtype == np.float32 else array.dtype
             return result
 
         def __index__(self):
