@@ -17,7 +17,7 @@
 
 enum {
     /* Four vectors of AVX-512, eight of AVX2 in every loop: the steps of a group wait for each other, for its divisions
-     * and logarithm. (Half as many: 10 % of the time of 2 to 10 classes; twice: tiles that leave the first cache.) */
+     * and logarithm. (With half as many, 2 to 10 classes took a tenth more.) */
     GROUP = 4 * LANES,
     NO_LABEL = -1, /* a row without a label: probability targets, transforms */
     SKIPPED = -2,  /* ignored, of weight 0, or padding: not read, loss 0, gradient 0 */
