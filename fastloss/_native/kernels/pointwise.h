@@ -206,8 +206,7 @@ static void add_values(lane_sums *sums, const T *value, fl_size n)
         for (int k = 0; k < UNIT; k++)
             v_two_sum(&local.sum[k], &local.error[k], v_load(value + i + k * WIDTH));
     for (int k = 0; i < n; k++, i += WIDTH)
-        v_two_sum(&local.sum[k], &local.error[k],
-                  n - i < WIDTH ? v_load_part(value + i, n - i, v_set(0)) : v_load(value + i));
+        v_two_sum(&local.sum[k], &local.error[k], v_load_up_to(value + i, n - i, v_set(0)));
     *sums = local;
 }
 

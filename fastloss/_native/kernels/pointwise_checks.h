@@ -74,7 +74,7 @@ static int all_pass(const direct_check *check, fl_size start, fl_size n)
         for (int k = 0; k < PARTS; k++)
             fails[k] = v_check(&c, v_load(x + i + k * WIDTH), fails[k]);
     for (; i < n; i += WIDTH)
-        fails[0] = v_check(&c, n - i < WIDTH ? v_load_part(x + i, n - i, v_set(c.inside)) : v_load(x + i), fails[0]);
+        fails[0] = v_check(&c, v_load_up_to(x + i, n - i, v_set(c.inside)), fails[0]);
     return v_largest_lane(v_max(v_max(fails[0], fails[1]), v_max(fails[2], fails[3]))) == 0;
 }
 

@@ -5,9 +5,9 @@
  * stack first, or, where it is too long for that, walked in chunks of scratch, with the exponentials computed again
  * for the gradient. All add up in the same order.
  *
- * Short rows are mostly waiting: for the lanes of the maximum and of the sum to be brought together, and for a
- * division. So nothing is done here that the loops can do (short rows leave the maximum out of the sum by comparing, not
- * by looking for it), or that can be done for the whole group. */
+ * Short rows are mostly waiting: for the lanes of the maximum and of the sum to be brought together, for a division, and
+ * after branches that no processor foresees. So nothing is done here that the loops can do (that over the maxima notes in
+ * which strip they were), or that can be done for the whole group. */
 #ifndef FASTLOSS_WIDE_ROWS_H
 #define FASTLOSS_WIDE_ROWS_H
 
@@ -20,23 +20,56 @@ enum { STRIP = 4 * LANES };
 /* What fits on the stack: a row, or several short ones, that cannot be used where they lie. 16 kB. */
 enum { STAGE = 16384 / (int)sizeof(T) };
 
-/* The largest of n entries and of the lanes of `maximum`; NaN is passed over. The end is covered by a vector that
- * overlaps the one before. */
-FL_INLINE void add_maximum(const T *x, fl_size n, vf maximum[4 * UNIT])
+/* The largest entry of each lane, NaN being passed over, and minus the number of the first strip that has it. */
+typedef struct {
+    vf maximum[UNIT], strip[UNIT];
+} lane_maxima;
+
+FL_INLINE void add_strip_maximum(lane_maxima *m, const vf largest[UNIT], fl_size number)
 {
-    fl_size i = 0;
-    for (; i + STRIP <= n; i += STRIP)
-        FL_UNROLL
-        for (int k = 0; k < 4 * UNIT; k++)
-            maximum[k] = v_max(v_load(x + i + k * WIDTH), maximum[k]);
-    for (; n >= WIDTH && i < n; i += WIDTH)
-        maximum[0] = v_max(v_load(x + (i + WIDTH <= n ? i : n - WIDTH)), maximum[0]);
-    if (n < WIDTH)
-        maximum[0] = v_max(v_load_part(x, n, v_set((T)-INFINITY)), maximum[0]);
+    FL_UNROLL
+    for (int k = 0; k < UNIT; k++) {
+        m->strip[k] = v_where_lt(m->maximum[k], largest[k], v_set(-(T)number), m->strip[k]);
+        m->maximum[k] = v_max(largest[k], m->maximum[k]);
+    }
 }
 
-/* The first of n entries that is the maximum, which none exceeds, or -1. */
-static fl_size find_maximum(const T *x, fl_size n, T maximum)
+/* The largest of n entries; *strip is the first that has it. */
+FL_INLINE T find_maximum(const T *x, fl_size n, fl_size *strip)
+{
+    const vf least = v_set((T)-INFINITY);
+    lane_maxima m;
+    vf largest[UNIT];
+    fl_size i = 0;
+    for (int k = 0; k < UNIT; k++) {
+        m.maximum[k] = least;
+        m.strip[k] = v_set(0);
+    }
+    for (; i + STRIP <= n; i += STRIP) {
+        FL_UNROLL
+        for (int k = 0; k < 4 * UNIT; k++)
+            largest[k % UNIT] = v_max(v_load(x + i + k * WIDTH), k < UNIT ? least : largest[k % UNIT]);
+        add_strip_maximum(&m, largest, i / STRIP);
+    }
+    if (i < n) {
+        for (int k = 0; k < UNIT; k++)
+            largest[k] = least;
+        for (fl_size at = i; at < n; at += WIDTH)
+            largest[0] = v_max(v_load_up_to(x + at, n - at, least), largest[0]);
+        add_strip_maximum(&m, largest, i / STRIP);
+    }
+    vf maximum = m.maximum[0], first = least;
+    for (int k = 1; k < UNIT; k++)
+        maximum = v_max(m.maximum[k], maximum);
+    const T result = v_largest_lane(maximum);
+    for (int k = 0; k < UNIT; k++)
+        first = v_max(v_where_eq(m.maximum[k], v_set(result), m.strip[k], least), first);
+    *strip = (fl_size)-v_largest_lane(first);
+    return result;
+}
+
+/* The first of n entries that equals the maximum, which none exceeds, or -1. */
+static fl_size find_equal(const T *x, fl_size n, T maximum)
 {
     enum { STEP = 4 * WIDTH };
     fl_size i = 0;
@@ -78,6 +111,14 @@ FL_INLINE void fold(fl_sum *total, lane_sums *lanes)
     *lanes = NO_SUMS;
 }
 
+/* The strip in which a row's maximum lies. What is added up over the row leaves one maximum out; with this copy, which
+ * has none, in the place of the strip, no other strip need compare, and no branch depend on where it is. */
+typedef struct {
+    FL_ALIGNED T x[STRIP], ones[STRIP]; /* the classes, -inf for the maximum and beyond the row; 1 for the maximum */
+    fl_size start;                      /* the first class */
+    int ties;                           /* how many have the maximum */
+} top_strip;
+
 /* The rows of a job, and one of them on its way through the passes. */
 typedef struct {
     /* input, exponentials or gradient of a chunk of classes, if they do not lie in memory of type T */
@@ -101,6 +142,7 @@ typedef struct {
     T *grad, *hess;
     maximum_split split;
     vf maximum;
+    top_strip top;
 } wide_row;
 
 /* n elements of a view, where they lie if they may be read there. */
@@ -138,12 +180,11 @@ static row_base base_chunk(wide_row *r, fl_size c, fl_size n)
 /* Of classes [i, i + n) of the chunk; 0 in the lanes from n on. */
 FL_INLINE vf v_base(const row_base *base, fl_size i, fl_size n)
 {
-    const int whole = n >= WIDTH;
     vf b = base->uniform;
     if (base->target)
-        b = (whole ? v_load(base->target + i) : v_load_part(base->target + i, n, v_set(0))) * base->kept + b;
+        b = v_load_up_to(base->target + i, n, v_set(0)) * base->kept + b;
     if (base->weight)
-        b = (whole ? v_load(base->weight + i) : v_load_part(base->weight + i, n, v_set(0))) * b;
+        b = v_load_up_to(base->weight + i, n, v_set(0)) * b;
     return v_first_lanes(b, n);
 }
 
@@ -156,11 +197,9 @@ static T base_at(const row_base *base, fl_size i)
 
 /* What is added up over a row. */
 typedef struct {
-    lane_sums exp; /* of all classes but some maxima, */
-    vf ties[UNIT]; /* so many */
-    /* and what the target spreads: */
-    lane_sums base, distance; /* base of all classes but the maxima; base (maximum - x) of all */
-    vf base_top[UNIT];        /* the bases of the maxima */
+    lane_sums exp; /* of all classes but one maximum or, if the target spreads something, all maxima; then also */
+    lane_sums base, distance;      /* base of all classes but the maxima; base (maximum - x) of all, */
+    vf ties[UNIT], base_top[UNIT]; /* how many maxima there are, and their bases */
 } row_sums;
 
 static const row_sums NO_ROW_SUMS;
@@ -170,78 +209,80 @@ static const row_sums NO_ROW_SUMS;
 typedef struct {
     maximum_split split;
     vf maximum;
-    const char *ahead, *results;
-    fl_size ahead_step, results_step;
+    const char *ahead, *results; /* what to fetch with the first strip */
+    fl_size ahead_step, results_step; /* bytes a class */
 } row_constants;
 
-/* Adds the classes [i, i + n) of a chunk; n is the constant STRIP for all strips but the last. Their exponentials go to
- * `to`. A `careful` strip may have a maximum, which is left out of `exp` and counted; elsewhere the exponential of
- * another maximum is a number like any other. `base` may be NULL; if not, all strips are careful. */
-FL_INLINE void add_classes(lane_sums *exp, vf ties[UNIT], row_sums *s, const row_constants *r, const row_base *base,
-                           int careful, const T *x, fl_size i, fl_size n, T *to)
+/* Adds what the target spreads over a strip, and takes its maxima out of the exponentials. */
+FL_INLINE void add_base(row_sums *s, vf maximum, const row_base *base, const vf x[4 * UNIT], fl_size i, fl_size n,
+                        vf e[4 * UNIT])
 {
-    vf e[4 * UNIT], b[4 * UNIT], distance[4 * UNIT];
+    vf b[4 * UNIT], distance[4 * UNIT];
     FL_UNROLL
     for (int k = 0; k < 4 * UNIT; k++) {
-        const fl_size at = i + k * WIDTH, left = n - k * WIDTH;
-        e[k] = b[k] = distance[k] = v_set(0);
+        const fl_size left = n - k * WIDTH;
+        b[k] = distance[k] = v_set(0);
         if (left <= 0)
             continue;
-        if (k % UNIT == 0) {
-            v_prefetch(r->ahead + at * r->ahead_step);
-            v_prefetch_to_write(r->results + at * r->results_step);
-        }
-        vf x_k = left >= WIDTH ? v_load(x + at) : v_load_part(x + at, left, v_set((T)-INFINITY));
-        e[k] = v_exp_below(x_k, r->split);
-        if (left >= WIDTH)
-            v_store(to + k * WIDTH, e[k]);
-        else
-            v_store_part(to + k * WIDTH, left, e[k]);
-        if (base) {
-            b[k] = v_base(base, at, left);
-            distance[k] = v_where_eq(b[k], v_set(0), v_set(0), b[k] * (r->maximum - x_k)); /* 0 * inf counts 0 */
-            s->base_top[k % UNIT] = s->base_top[k % UNIT] + v_where_eq(x_k, r->maximum, b[k], v_set(0));
-            b[k] = v_where_eq(x_k, r->maximum, v_set(0), b[k]);
-        }
-        if (careful) {
-            e[k] = v_where_eq(x_k, r->maximum, v_set(0), e[k]);
-            ties[k % UNIT] = v_where_eq(x_k, r->maximum, ties[k % UNIT] + v_set(1), ties[k % UNIT]);
-        }
+        b[k] = v_base(base, i + k * WIDTH, left);
+        distance[k] = v_where_eq(b[k], v_set(0), v_set(0), b[k] * (maximum - x[k])); /* 0 * inf counts 0 */
+        s->base_top[k % UNIT] = s->base_top[k % UNIT] + v_where_eq(x[k], maximum, b[k], v_set(0));
+        b[k] = v_where_eq(x[k], maximum, v_set(0), b[k]);
+        e[k] = v_where_eq(x[k], maximum, v_set(0), e[k]);
+        s->ties[k % UNIT] = v_where_eq(x[k], maximum, s->ties[k % UNIT] + v_set(1), s->ties[k % UNIT]);
     }
-    add_strip(exp, e);
-    if (base) {
-        add_strip(&s->base, b);
-        add_strip(&s->distance, distance);
-    }
+    add_strip(&s->base, b);
+    add_strip(&s->distance, distance);
 }
 
-/* Rows so short that looking for the maximum costs more than being careful everywhere, and what then stands for it. (Not
- * an enum, which may be an int.) */
-enum { SHORT = 4 * STRIP };
-#define ALL_CAREFUL PTRDIFF_MIN
+/* Adds the classes [i, i + n) of a chunk, `together` vectors at a time; n is the constant STRIP for all strips but the
+ * last. They lie at x, and their exponentials go to `to`. */
+FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, const row_base *base, int together,
+                           const T *x, fl_size i, fl_size n, T *to)
+{
+    vf logits[4 * UNIT], e[4 * UNIT];
+    FL_UNROLL
+    for (int k = 0; k < 4 * UNIT; k++) {
+        const fl_size left = n - k * WIDTH;
+        e[k] = v_set(0);
+        logits[k] = v_set((T)-INFINITY);
+        if (left <= 0)
+            continue;
+        if (k % UNIT == 0) { /* as far apart as classes of T, for narrower ones now and then in vain: constants are addresses */
+            v_prefetch(r->ahead + i * r->ahead_step + k * VECTOR_BYTES);
+            v_prefetch_to_write(r->results + i * r->results_step + k * VECTOR_BYTES);
+        }
+        logits[k] = v_load_up_to(x + k * WIDTH, left, logits[k]);
+    }
+    FL_UNROLL
+    for (int k = 0; k < 4 * UNIT; k += together)
+        if (n > k * WIDTH)
+            v_exps_below(logits + k, together, r->split, e + k);
+    FL_UNROLL
+    for (int k = 0; k < 4 * UNIT; k++)
+        if (n > k * WIDTH)
+            v_store_up_to(to + k * WIDTH, n - k * WIDTH, e[k]);
+    if (base)
+        add_base(s, r->maximum, base, logits, i, n, e);
+    add_strip(exp, e);
+}
 
-/* n classes of a chunk. `top` is a class that has the maximum, if it lies in the chunk, or ALL_CAREFUL. */
+/* n classes of a chunk. `top` is the first class of the strip of the maximum, if it lies in the chunk. */
 FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base, const T *x, fl_size n, fl_size top,
                            T *to)
 {
     const row_constants row = {r->split, r->maximum, r->ahead, r->results, r->ahead_step, r->results_step};
-    const fl_size strip_of_top = top >= 0 ? top / STRIP * STRIP : top;
+    const T *const top_x = r->top.x;
     T nowhere[STRIP];
     const fl_size step = to ? 1 : 0;
     lane_sums exp = s->exp;
-    vf ties[UNIT];
     fl_size i = 0;
-    memcpy(ties, s->ties, sizeof ties);
     to = to ? to : nowhere;
     for (; i + STRIP <= n; i += STRIP)
-        if (base || i == strip_of_top || strip_of_top == ALL_CAREFUL)
-            add_classes(&exp, ties, s, &row, base, 1, x, i, STRIP, to + i * step);
-        else
-            add_classes(&exp, ties, s, &row, base, 0, x, i, STRIP, to + i * step);
+        add_classes(&exp, s, &row, base, MOST_EXPS, i == top && !base ? top_x : x + i, i, STRIP, to + i * step);
     if (i < n)
-        add_classes(&exp, ties, s, &row, base, 1, x, i, n - i, to + i * step);
+        add_classes(&exp, s, &row, base, 1, i == top && !base ? top_x : x + i, i, n - i, to + i * step);
     s->exp = exp;
-    memcpy(s->ties, ties, sizeof ties);
 }
 
 /* Of numbers whose sum need not be compensated. */
@@ -256,37 +297,31 @@ typedef struct {
 static FL_OUTLINE void fold_sums(row_sums *s, int with_base, row_totals *totals)
 {
     fold(&totals->exp, &s->exp);
-    totals->ties += plain_sum(s->ties);
-    for (int k = 0; k < UNIT; k++)
-        s->ties[k] = v_set(0);
     if (!with_base)
         return;
     fold(&totals->base, &s->base);
     fold(&totals->distance, &s->distance);
+    totals->ties += plain_sum(s->ties);
     totals->base_top += plain_sum(s->base_top);
     for (int k = 0; k < UNIT; k++)
-        s->base_top[k] = v_set(0);
+        s->ties[k] = s->base_top[k] = v_set(0);
 }
 
-/* How many classes are searched together for a maximum. */
-static fl_size piece_of(const wide_row *r) { return r->step < STAGE ? r->step : STAGE; }
+/* How many classes are searched together for a maximum: strips are numbered in T. */
+enum { PIECE = 1 << 20 };
 
-/* The largest class, and the first of the piece in which it lies. */
+static fl_size piece_of(const wide_row *r) { return r->step < PIECE ? r->step : PIECE; }
+
+/* The largest class, and the first of the strip in which it lies. */
 static T row_maximum(wide_row *r, int64_t *start)
 {
     const fl_size n_classes = r->job->n_classes, piece = piece_of(r);
     T maximum = (T)-INFINITY;
     *start = 0;
     for (fl_size c = 0; c < n_classes; c += piece) {
-        fl_size n = n_classes - c < piece ? n_classes - c : piece;
-        vf m[4 * UNIT];
-        for (int k = 0; k < 4 * UNIT; k++)
-            m[k] = v_set((T)-INFINITY);
-        add_maximum(row_chunk(r, c, n), n, m);
-        for (int k = 1; k < 4 * UNIT; k++)
-            m[0] = v_max(m[k], m[0]);
-        const T largest = v_largest_lane(m[0]);
-        *start = largest > maximum ? c : *start;
+        fl_size n = n_classes - c < piece ? n_classes - c : piece, strip;
+        const T largest = find_maximum(row_chunk(r, c, n), n, &strip);
+        *start = largest > maximum ? c + strip * STRIP : *start;
         maximum = largest > maximum ? largest : maximum;
     }
     return maximum;
@@ -298,35 +333,85 @@ static fl_size next_top(wide_row *r, T maximum, fl_size first)
     const fl_size n_classes = r->job->n_classes, piece = piece_of(r);
     for (fl_size c = first / piece * piece; c < n_classes; c += piece) {
         fl_size n = n_classes - c < piece ? n_classes - c : piece, skip = first > c ? first - c : 0;
-        fl_size top = find_maximum(row_chunk(r, c, n) + skip, n - skip, maximum);
+        fl_size top = find_equal(row_chunk(r, c, n) + skip, n - skip, maximum);
         if (top >= 0)
             return c + skip + top;
     }
     return -1;
 }
 
+/* Before the exponentials, which may overwrite it. */
+static void copy_top_strip(wide_row *r, vf maximum, fl_size start)
+{
+    const vf least = v_set((T)-INFINITY);
+    const fl_size left = r->job->n_classes - start, n = left < STRIP ? left : STRIP;
+    const T *x = row_chunk(r, start, n);
+    r->top.start = start;
+    r->top.ties = 0;
+    FL_UNROLL
+    for (fl_size k = 0; k < STRIP; k += WIDTH) {
+        const vf v = n > k ? v_load_up_to(x + k, n - k, least) : least;
+        v_store(r->top.x + k, v_where_eq(v, maximum, least, v));
+        v_store(r->top.ones + k, v_where_eq(v, maximum, v_set(1), v_set(0)));
+        r->top.ties += v_count_eq(v, maximum);
+    }
+}
+
+/* The exponentials of the maxima, into a chunk of n. */
+static void mend_top_strip(const top_strip *top, fl_size n, T *to)
+{
+    n = n < STRIP ? n : STRIP;
+    for (fl_size k = 0; k < n; k += WIDTH)
+        v_store_up_to(to + k, n - k, v_load_up_to(to + k, n - k, v_set(0)) + v_load(top->ones + k));
+}
+
+/* The sums of a row, into its lane of the group. */
+static void store_statistics(const wide_row *r, const row_sums *s, row_totals *totals, row_group *g)
+{
+    const int l = r->lane, with_base = has_base(r->job);
+    if (r->job->n_classes <= FOLD) {
+        totals->exp = sum_lanes(s->exp.sum, s->exp.error);
+        if (with_base) {
+            totals->base = sum_lanes(s->base.sum, s->base.error);
+            totals->distance = sum_lanes(s->distance.sum, s->distance.error);
+            totals->ties = plain_sum(s->ties);
+            totals->base_top = plain_sum(s->base_top);
+        }
+    }
+    /* All maxima but one are among the others: those that are not in the sum add 1 each. */
+    const double ties = with_base ? totals->ties : r->top.ties;
+    g->distance[l] = (double)g->maximum[l] - (double)g->label_logit[l];
+    g->others[l] = totals->exp.hi + (totals->exp.lo + (ties - 1));
+    g->others[l] += (double)(g->maximum[l] - g->maximum[l]); /* a row whose maximum is infinite is NaN */
+    if (with_base) {
+        g->base_top[l] = totals->base_top;
+        g->base_others[l] = fl_total(totals->base);
+        g->base_distance[l] = fl_total(totals->distance);
+        g->total[l] = g->own[l] + (g->base_top[l] + g->base_others[l]);
+    }
+}
+
 static void wide_statistics(wide_row *r, row_group *g)
 {
     const fl_rows_job *job = r->job;
-    const fl_size n_classes = job->n_classes;
-    const int l = r->lane, with_top = has_base(job) || job->hess.data || job->op == FL_SOFTMAX_FOCAL;
-    /* Whatever is asked for: the order of the sum is seen in the value. */
-    const int all_careful = n_classes <= SHORT;
-    const T maximum = g->maximum[l];
-    row_sums s;
-    T label_exp[WIDTH];
+    const fl_size n_classes = job->n_classes, strip = (fl_size)g->top[r->lane];
+    const int with_base = has_base(job);
     const fl_size step = r->step < FOLD ? r->step : FOLD;
-    row_totals folded = {{0, 0}, {0, 0}, {0, 0}, 0, 0};
+    const T maximum = g->maximum[r->lane];
+    row_sums s;
+    row_totals totals = {{0, 0}, {0, 0}, {0, 0}, 0, 0};
     r->maximum = v_set(maximum);
     r->split = v_split_maximum(r->maximum);
     s.exp = NO_SUMS;
-    for (int k = 0; k < UNIT; k++)
-        s.ties[k] = v_set(0);
-    if (has_base(job))
+    if (with_base)
         s = NO_ROW_SUMS;
-    /* before the exponentials, which may overwrite x */
-    const fl_size top = with_top || !all_careful ? next_top(r, maximum, (fl_size)g->top[l]) : -1;
-    g->top[l] = with_top && next_top(r, maximum, top + 1) < 0 ? top : -1;
+    else
+        copy_top_strip(r, r->maximum, strip);
+    g->top[r->lane] = -1;
+    if (with_base || job->hess.data || job->op == FL_SOFTMAX_FOCAL) {
+        const fl_size top = next_top(r, maximum, strip);
+        g->top[r->lane] = next_top(r, maximum, top + 1) < 0 ? top : -1;
+    }
     for (fl_size c = 0; c < n_classes; c += step) {
         fl_size n = n_classes - c < step ? n_classes - c : step;
         const T *x = row_chunk(r, c, n);
@@ -334,37 +419,20 @@ static void wide_statistics(wide_row *r, row_group *g)
         r->ahead = job->input.data + (r->start + c + r->next) * r->ahead_step;
         /* `keep` writes it in this pass; from `stage` it is written in the next. */
         r->results = job->grad.data + (r->start + c + (r->all_grad ? 256 : 0)) * r->results_step;
-        if (has_base(job)) {
+        if (with_base) {
             row_base base = base_chunk(r, c, n);
-            add_stretch(&s, r, &base, x, n, ALL_CAREFUL, to);
-        } else
-            add_stretch(&s, r, NULL, x, n, all_careful ? ALL_CAREFUL : top - c, to);
+            add_stretch(&s, r, &base, x, n, -1, to);
+        } else {
+            add_stretch(&s, r, NULL, x, n, strip - c, to);
+            if (to && strip >= c && strip < c + n)
+                mend_top_strip(&r->top, n - (strip - c), to + (strip - c));
+        }
         if (n_classes > FOLD && (c + n) % FOLD == 0)
-            fold_sums(&s, has_base(job), &folded);
+            fold_sums(&s, with_base, &totals);
     }
     if (n_classes > FOLD)
-        fold_sums(&s, has_base(job), &folded);
-    else {
-        folded.exp = sum_lanes(s.exp.sum, s.exp.error);
-        folded.ties = plain_sum(s.ties);
-    }
-    if (n_classes <= FOLD && has_base(job)) {
-        folded.base = sum_lanes(s.base.sum, s.base.error);
-        folded.distance = sum_lanes(s.distance.sum, s.distance.error);
-        folded.base_top = plain_sum(s.base_top);
-    }
-    g->distance[l] = (double)maximum - (double)g->label_logit[l];
-    v_store(label_exp, v_exp_below(v_set(g->label_logit[l]), r->split));
-    g->label_exp[l] = label_exp[0];
-    /* All maxima but one are among the others: those that are not in the sum add 1 each. */
-    g->others[l] = folded.exp.hi + (folded.exp.lo + (folded.ties - 1));
-    g->others[l] += (double)(maximum - maximum); /* a row whose maximum is infinite is NaN */
-    if (has_base(job)) {
-        g->base_top[l] = folded.base_top;
-        g->base_others[l] = fl_total(folded.base);
-        g->base_distance[l] = fl_total(folded.distance);
-        g->total[l] = g->own[l] + (g->base_top[l] + g->base_others[l]);
-    }
+        fold_sums(&s, with_base, &totals);
+    store_statistics(r, &s, &totals, g);
 }
 
 /* logsumexp alone has a value where the maximum is infinite: the maximum, unless there is a NaN. */
@@ -392,7 +460,7 @@ FL_INLINE void wide_derivatives(const wide_row *r, int kept, int focal, const ro
     for (fl_size i = 0; i < n; i += WIDTH) {
         const fl_size left = n - i;
         const T *from = kept ? grad + i : x + i;
-        vf e = left >= WIDTH ? v_load(from) : v_load_part(from, left, v_set(0));
+        vf e = v_load_up_to(from, left, v_set(0));
         if (!kept) {
             e = v_exp_below(e, r->split);
             if (i % LANES == 0)
@@ -402,15 +470,9 @@ FL_INLINE void wide_derivatives(const wide_row *r, int kept, int focal, const ro
         vf bend = focal ? p * (hess_factor * (v_set(1) - p) + curvature * p) : hess_factor * p * (v_set(1) - p);
         if (base) /* at once: the rounding of a product would be one too many where the terms are large */
             slope = v_fma(e, exp_factor, -(base_factor * v_base(base, i, left)));
-        if (left >= WIDTH) {
-            v_store(grad + i, slope);
-            if (hess)
-                v_store(hess + i, bend);
-        } else {
-            v_store_part(grad + i, left, slope);
-            if (hess)
-                v_store_part(hess + i, left, bend);
-        }
+        v_store_up_to(grad + i, left, slope);
+        if (hess)
+            v_store_up_to(hess + i, left, bend);
     }
 }
 
@@ -556,6 +618,10 @@ static void statistics_of_rows(wide_row *r, fl_size row, int first, int last, ro
             if (job->op == FL_LOGSUMEXP && g->maximum[l] - g->maximum[l] != 0)
                 infinite_logsumexp(r, g);
         }
+    for (int l = first; l < last; l += WIDTH) {
+        const maximum_split split = v_split_maximum(v_load_up_to(g->maximum + l, last - l, v_set(0)));
+        v_store_up_to(g->label_exp + l, last - l, v_exp_below(v_load_up_to(g->label_logit + l, last - l, v_set(0)), split));
+    }
 }
 
 static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, row_group *g)
