@@ -1,9 +1,13 @@
 """The compiled modules.
 
-By default OpenMP's idle threads spin for a while before they sleep. On a machine with more to do than it has cores, or
-after a pause, that makes a parallel region several milliseconds late: slower than one thread. Sleeping at once costs a
-few microseconds. The policy can only be had from the environment, and only when the OpenMP library is loaded; so it is
-set around that moment, unless the user has set one, and taken back.
+By default OpenMP's idle threads spin for milliseconds before they sleep. On a machine with more to do than it has cores,
+or after a pause, that makes a parallel region several milliseconds late: slower than one thread. If they sleep at once,
+every region waits for a thread to wake up, twice: on a virtual machine 0.1 ms, as long as the work of half a million
+logits. So they spin briefly, a thousand times: on two cores 4096x1000 then takes 0.55 of one thread's time and 512x1000
+0.55, with one core busy 1.1; sleeping at once 0.7, 1.8 and 1.05; with ten thousand, a busy core costs 2.
+
+The policy can only be had from the environment, and only when the OpenMP library is loaded; so it is set around that
+moment, unless the user has set one, and taken back.
 """
 
 import importlib.util
@@ -13,12 +17,13 @@ if importlib.util.find_spec(f"{__name__}.engine") is None:
     raise ImportError(f"fastloss was imported from {os.path.dirname(__file__)}, which has no compiled modules. If that "
                       "is a checkout, start Python from another folder, or build there: see CONTRIBUTING.md")
 
-_POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-_ours = not any(name in os.environ for name in _POLICIES)
+_POLICY = {"GOMP_SPINCOUNT": "1000", "OMP_WAIT_POLICY": "passive"}  # the second for what is not libgomp
+_ours = not any(name in os.environ for name in (*_POLICY, "KMP_BLOCKTIME"))
 if _ours:
-    os.environ["OMP_WAIT_POLICY"] = "passive"
+    os.environ.update(_POLICY)
 try:
     from . import engine  # noqa: F401
 finally:
     if _ours:
-        del os.environ["OMP_WAIT_POLICY"]
+        for _name in _POLICY:
+            del os.environ[_name]

@@ -2,6 +2,10 @@
 
 from libc.stdint cimport uint64_t
 
+cdef extern from "kernels/parallel.h" nogil:
+    ctypedef struct fl_region:
+        pass
+
 cdef extern from "kernels/types.h" nogil:
     enum:
         FL_MAX_DIMS
@@ -112,9 +116,11 @@ cdef object result_dtype(array, int kind)
 # Threads for a call of that many blocks; negative if it shares them with the calls that compute at the same time.
 cdef int threads_for(Py_ssize_t n_blocks, n_threads) except 0
 
-# See fl_call_begins in parallel.h, which engine alone is linked with.
+# See parallel.h, which engine alone is linked with.
 cdef int call_begins(int n_threads) noexcept nogil
 cdef void call_ends() noexcept nogil
+cdef fl_region region_begins() noexcept nogil
+cdef void thread_begins(fl_region *region) noexcept nogil
 
 # The number that the sum of the losses is divided by.
 cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape,

@@ -18,6 +18,8 @@ cdef extern from "kernels/parallel.h" nogil:
     int fl_parallel_limit()
     int fl_call_begins(int n_threads)
     void fl_call_ends()
+    fl_region fl_region_begins()
+    void fl_thread_begins(fl_region *region)
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, cnp.dtype descr, int subok)
@@ -355,6 +357,14 @@ cdef int call_begins(int n_threads) noexcept nogil:
 
 cdef void call_ends() noexcept nogil:
     fl_call_ends()
+
+
+cdef fl_region region_begins() noexcept nogil:
+    return fl_region_begins()
+
+
+cdef void thread_begins(fl_region *region) noexcept nogil:
+    fl_thread_begins(region)
 
 
 cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape,

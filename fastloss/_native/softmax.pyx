@@ -4,7 +4,7 @@
 conversion, is checked here; everything rarer, and every error text, is _check.py's.
 """
 
-from cython.parallel cimport prange
+from cython.parallel cimport parallel, prange
 from libc.stdlib cimport calloc, free
 
 import numpy
@@ -46,12 +46,16 @@ cdef void set_blocks(fl_rows_job *job) noexcept:
 cdef void run_blocks(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial *partials,
                      int n_threads) noexcept nogil:
     cdef Py_ssize_t b
+    cdef fl_region region
     if n_threads == 1:
         for b in range(job.n_blocks):
             kernel(job, b, &partials[b])
     else:
-        for b in prange(job.n_blocks, schedule="dynamic", num_threads=n_threads):
-            kernel(job, b, &partials[b])
+        region = region_begins()
+        with parallel(num_threads=n_threads):
+            thread_begins(&region)
+            for b in prange(job.n_blocks, schedule="dynamic"):
+                kernel(job, b, &partials[b])
 
 
 cdef void launch(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial *partials, int n_threads) noexcept:

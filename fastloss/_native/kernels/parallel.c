@@ -82,3 +82,41 @@ int fl_call_begins(int n_threads)
 }
 
 void fl_call_ends(void) { add_to_calls(-1); }
+
+#if defined(_OPENMP) && defined(__linux__)
+fl_region fl_region_begins(void) { return (fl_region){sched_getcpu(), 0}; }
+
+/* Linux may put a thread that wakes up behind the one that woke it, although another processor is idle: it did so in 19
+ * of 20 regions that came after a pause, and saw it a millisecond later. So the first thread lets it run if it does not
+ * come at once, and it leaves. Its affinity is as before when it computes: bound for good, it could not make room for
+ * others. (After 30 ms of idleness 4096x1000 then takes two threads 0.7 of the time of one, and not 1.1.) */
+static void leave(int home)
+{
+    cpu_set_t all, others;
+    if (home < 0 || sched_getcpu() != home || sched_getaffinity(0, sizeof all, &all) != 0)
+        return;
+    others = all;
+    CPU_CLR(home, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof all, &all);
+}
+
+void fl_thread_begins(fl_region *region)
+{
+    enum { PATIENCE = 2000 }; /* a few microseconds; threads that are awake take less than one */
+    const int others = omp_get_num_threads() - 1;
+    if (omp_get_thread_num() > 0) {
+        __atomic_fetch_add(&region->arrived, 1, __ATOMIC_RELAXED);
+        leave(region->home);
+        return;
+    }
+    for (int i = 0; i < PATIENCE; i++)
+        if (__atomic_load_n(&region->arrived, __ATOMIC_RELAXED) == others)
+            return;
+    sched_yield();
+}
+#else
+fl_region fl_region_begins(void) { return (fl_region){-1, 0}; }
+
+void fl_thread_begins(fl_region *region) { (void)region; }
+#endif

@@ -15,4 +15,13 @@ int fl_parallel_limit(void);
 int fl_call_begins(int n_threads);
 void fl_call_ends(void);
 
+/* A parallel region, as the thread that makes it begins it, and as each of its threads does. */
+typedef struct {
+    int home;    /* the processor of the thread that makes it, or -1 */
+    int arrived; /* how many of the others have begun */
+} fl_region;
+
+fl_region fl_region_begins(void);
+void fl_thread_begins(fl_region *region);
+
 #endif

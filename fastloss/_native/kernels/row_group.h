@@ -175,7 +175,7 @@ static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
         return;
     g->plain = !weighted && !g->some_skipped && job->op < FL_SOFTMAX_FOCAL; /* whose kernels write there too */
     FL_LANEWISE
-    for (int l = 0; l < GROUP; l++) {
+    for (int l = 0; l < g->lanes; l++) {
         g->own[l] = g->label[l] >= 0 ? (1 - job->smoothing) * class_weight(job, g->label[l]) : 0;
         if (g->label[l] >= 0 && g->own[l] == 0 && !has_base(job)) { /* a class of weight 0 */
             g->label[l] = SKIPPED;

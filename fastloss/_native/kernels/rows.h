@@ -33,6 +33,8 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
     g.plain = 0;
     for (fl_size row = first; row < last; row += GROUP) {
         int n = last - row < GROUP ? (int)(last - row) : GROUP;
+        if (n < GROUP) /* many loops are over all lanes: constants become vectors */
+            memset(&g, 0, sizeof g);
         g.lanes = (n + WIDTH - 1) / WIDTH * WIDTH;
         load_group(job, row, n, &g);
         if (job->op >= FL_MULTI_MARGIN)
@@ -50,7 +52,7 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
         if (job->want_sum || job->value.data)
             finish_group(job, row, n, &g, sums);
     }
-    for (int i = 0; i < GROUP / LANES; i++)
+    for (int i = 0; i < GROUP / LANES && i * LANES < last - first; i++)
         add_lanes(&partial->loss, &sums[i]);
 }
 
