@@ -29,7 +29,7 @@ def bits(result):
 def _plain(array):
     """Contiguous, in the native byte order (a matter of layout, not of the numbers), with one NaN."""
     native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-    is_number = native == native  # noqa: PLR0124 - also of types that numpy.isnan does not know
+    is_number = native == native  # numpy.isnan does not know all types
     return native if is_number.all() else np.where(is_number, native, native.dtype.type("nan"))
 
 

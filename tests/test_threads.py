@@ -4,6 +4,7 @@ import concurrent.futures
 import inspect
 import math
 import os
+import platform
 import sys
 import threading
 
@@ -382,6 +383,52 @@ assert (tiny * 1.0 != 0).all()
 print("unchanged")
 """
     assert run_python(code) == "unchanged"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc")
+def test_threads_keep_their_affinity(run_python):
+    """One that wakes up where the caller runs is moved: by a change of affinity, undone at once."""
+    code = """
+import os, time
+import numpy as np, fastloss as fl
+x, y = np.ones((4096, 100), np.float32), np.zeros(4096, int)
+for _ in range(40):
+    time.sleep(0.005)
+    fl.cross_entropy(x, y, n_threads=2)
+affinity = [os.sched_getaffinity(int(thread)) for thread in os.listdir("/proc/self/task")]
+assert affinity == [os.sched_getaffinity(0)] * len(affinity), affinity
+print(len(affinity) > 1)
+"""
+    assert run_python(code) == "True"
+
+
+@pytest.mark.skipif(not (sys.platform == "linux" and platform.machine() == "x86_64"), reason="knows x86-64's MXCSR")
+def test_threads_have_the_floating_point_mode_of_their_caller(run_python):
+    """Not that of whoever made them: JAX's callbacks take subnormal numbers for 0."""
+    code = """
+import ctypes, ctypes.util
+import numpy as np, fastloss as fl
+libm = ctypes.CDLL(ctypes.util.find_library("m"))
+
+def flush(on):
+    environment = (ctypes.c_uint32 * 16)()  # fenv_t: 28 bytes of x87, then MXCSR
+    libm.fegetenv(environment)
+    environment[7] = environment[7] | 0x8040 if on else environment[7] & ~0x8040
+    libm.fesetenv(environment)
+
+x, y = np.full(200_000, 1e-38, np.float32), np.zeros(200_000, np.float32)
+def gradient(threads):
+    return fl.mse_loss.grad(x, y, reduction="sum", grad_output=0.1, n_threads=threads)
+flush(True)
+flushed = gradient(2)  # makes the threads
+assert not flushed.any() and not gradient(1).any()
+flush(False)
+assert gradient(1).all() and gradient(2).all() and gradient(3).all()
+flush(True)
+assert not gradient(3).any()
+print("same")
+"""
+    assert run_python(code) == "same"
 
 
 # --- fork -------------------------------------------------------------------------------------------------------------

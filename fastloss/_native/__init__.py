@@ -1,10 +1,10 @@
 """The compiled modules.
 
-By default OpenMP's idle threads spin for milliseconds before they sleep. On a machine with more to do than it has cores,
-or after a pause, that makes a parallel region several milliseconds late: slower than one thread. If they sleep at once,
-every region waits for a thread to wake up, twice: on a virtual machine 0.1 ms, as long as the work of half a million
-logits. So they spin briefly, a thousand times: on two cores 4096x1000 then takes 0.55 of one thread's time and 512x1000
-0.55, with one core busy 1.1; sleeping at once 0.7, 1.8 and 1.05; with ten thousand, a busy core costs 2.
+By default OpenMP's idle threads spin for milliseconds before they sleep. On a machine with more to do than it has
+cores, or after a pause, that makes a parallel region several milliseconds late: slower than one thread. If they sleep
+at once, every region waits for threads to wake up, twice: on a virtual machine 0.1 ms, the time of half a million
+logits. So they spin a thousand times: on its two cores 512x1000 then takes 0.55 of one thread's time, not 1.8; with one
+core busy 4096x1000 takes 1.1 of it, as if they slept (with ten thousand spins it takes 2).
 
 The policy can only be had from the environment, and only when the OpenMP library is loaded; so it is set around that
 moment, unless the user has set one, and taken back.

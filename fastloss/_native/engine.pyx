@@ -20,6 +20,7 @@ cdef extern from "kernels/parallel.h" nogil:
     void fl_call_ends()
     fl_region fl_region_begins()
     void fl_thread_begins(fl_region *region)
+    void fl_thread_ends()
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, cnp.dtype descr, int subok)
@@ -365,6 +366,10 @@ cdef fl_region region_begins() noexcept nogil:
 
 cdef void thread_begins(fl_region *region) noexcept nogil:
     fl_thread_begins(region)
+
+
+cdef void thread_ends() noexcept nogil:
+    fl_thread_ends()
 
 
 cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape,

@@ -100,6 +100,7 @@ cdef void run_blocks(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl
             thread_begins(&region)
             for b in prange(job.n_blocks, schedule="dynamic"):
                 kernel(job, b, &partials[b])
+            thread_ends()
 
 
 cdef void launch(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl_pointwise_partial *partials,

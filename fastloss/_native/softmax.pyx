@@ -56,6 +56,7 @@ cdef void run_blocks(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_part
             thread_begins(&region)
             for b in prange(job.n_blocks, schedule="dynamic"):
                 kernel(job, b, &partials[b])
+            thread_ends()
 
 
 cdef void launch(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial *partials, int n_threads) noexcept:

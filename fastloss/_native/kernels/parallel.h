@@ -3,6 +3,8 @@
 #ifndef FASTLOSS_PARALLEL_H
 #define FASTLOSS_PARALLEL_H
 
+#include <fenv.h>
+
 /* Makes fork safe; call once at import. 0, or the error of pthread_atfork. */
 int fl_parallel_init(void);
 
@@ -15,13 +17,15 @@ int fl_parallel_limit(void);
 int fl_call_begins(int n_threads);
 void fl_call_ends(void);
 
-/* A parallel region, as the thread that makes it begins it, and as each of its threads does. */
+/* A parallel region, as the thread that makes it begins it, and as each of its threads begins and ends it. */
 typedef struct {
-    int home;    /* the processor of the thread that makes it, or -1 */
+    fenv_t mode; /* how the thread that makes it rounds, and whether it takes subnormal numbers for 0 */
+    int home;    /* its processor, or -1 */
     int arrived; /* how many of the others have begun */
 } fl_region;
 
 fl_region fl_region_begins(void);
 void fl_thread_begins(fl_region *region);
+void fl_thread_ends(void);
 
 #endif

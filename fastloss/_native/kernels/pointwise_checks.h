@@ -61,18 +61,22 @@ FL_INLINE vf v_check(const direct_check *check, vf x, vf fails)
 }
 
 /* Whether all of n elements pass, at a few operations a vector: nearly all do. (In the compiler's own vectors it
- * took twice the time.) */
+ * took twice the time.) What the processor fetches by itself ends with the page: asking for memory some pages ahead
+ * halves the time of arrays that no cache holds. */
 static int all_pass(const direct_check *check, fl_size start, fl_size n)
 {
-    enum { PARTS = 4 };
+    enum { PARTS = 4, AHEAD = 16384 };
     const direct_check c = *check;
     const T *x = c.direct + start;
     vf fails[PARTS] = {v_set(0), v_set(0), v_set(0), v_set(0)};
     fl_size i = 0;
     for (; i + PARTS * WIDTH <= n; i += PARTS * WIDTH)
         FL_UNROLL
-        for (int k = 0; k < PARTS; k++)
+        for (int k = 0; k < PARTS; k++) {
+            if (k % UNIT == 0)
+                v_prefetch((const char *)(x + i + k * WIDTH) + AHEAD);
             fails[k] = v_check(&c, v_load(x + i + k * WIDTH), fails[k]);
+        }
     for (; i < n; i += WIDTH)
         fails[0] = v_check(&c, v_load_up_to(x + i, n - i, v_set(c.inside)), fails[0]);
     return v_largest_lane(v_max(v_max(fails[0], fails[1]), v_max(fails[2], fails[3]))) == 0;

@@ -417,8 +417,9 @@ static void wide_statistics(wide_row *r, row_group *g)
         const T *x = row_chunk(r, c, n);
         T *to = r->keep ? r->grad + c : NULL;
         r->ahead = job->input.data + (r->start + c + r->next) * r->ahead_step;
-        /* `keep` writes it in this pass; from `stage` it is written in the next. */
-        r->results = job->grad.data + (r->start + c + (r->all_grad ? 256 : 0)) * r->results_step;
+        /* `keep` writes it in this pass, from `stage` it is written in the next. So far ahead, because its lines are read
+         * before they are written: with 256 classes 4096x1000 took an eighth more. */
+        r->results = job->grad.data + (r->start + c + (r->all_grad ? 1024 : 0)) * r->results_step;
         if (with_base) {
             row_base base = base_chunk(r, c, n);
             add_stretch(&s, r, &base, x, n, -1, to);
