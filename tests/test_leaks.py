@@ -10,6 +10,7 @@ The default is 300 calls a path; FASTLOSS_HOSTILE_CALLS=100000 makes that many o
 import contextlib
 import ctypes
 import gc
+import itertools
 import os
 import sys
 import tracemalloc
@@ -184,10 +185,14 @@ def grown(path, calls=CALLS):
     """(references, Python's bytes, malloc's bytes, resident bytes) that `calls` calls have left."""
     repeat(path, WARM_UP)
     gc.collect()
-    before, resident_before = references(), resident()
+    before, pages = references(), [resident()]
     kept = min(kept_of(path, min(calls, 1000)) for _ in range(3))  # NumPy fills a cache of its own now and then
-    malloced = min(malloced_of(path, calls) for _ in range(3))
-    return max(abs(a - b) for a, b in zip(references(), before)), kept, malloced, resident() - resident_before
+    malloced = []
+    for _ in range(3):  # malloc's pools grow once or twice
+        malloced.append(malloced_of(path, calls))
+        pages.append(resident())
+    growth = min(after - earlier for earlier, after in itertools.pairwise(pages))
+    return max(abs(a - b) for a, b in zip(references(), before)), kept, min(malloced), growth
 
 
 def judge(path):

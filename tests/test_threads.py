@@ -385,23 +385,6 @@ print("unchanged")
     assert run_python(code) == "unchanged"
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc")
-def test_threads_keep_their_affinity(run_python):
-    """One that wakes up where the caller runs is moved: by a change of affinity, undone at once."""
-    code = """
-import os, time
-import numpy as np, fastloss as fl
-x, y = np.ones((4096, 100), np.float32), np.zeros(4096, int)
-for _ in range(40):
-    time.sleep(0.005)
-    fl.cross_entropy(x, y, n_threads=2)
-affinity = [os.sched_getaffinity(int(thread)) for thread in os.listdir("/proc/self/task")]
-assert affinity == [os.sched_getaffinity(0)] * len(affinity), affinity
-print(len(affinity) > 1)
-"""
-    assert run_python(code) == "True"
-
-
 @pytest.mark.skipif(not (sys.platform == "linux" and platform.machine() == "x86_64"), reason="knows x86-64's MXCSR")
 def test_threads_have_the_floating_point_mode_of_their_caller(run_python):
     """Not that of whoever made them: JAX's callbacks take subnormal numbers for 0."""

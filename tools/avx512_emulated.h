@@ -12,6 +12,7 @@
 
 typedef float emulated_ps __attribute__((vector_size(64), may_alias));
 typedef double emulated_pd __attribute__((vector_size(64), may_alias));
+typedef double emulated_unaligned __attribute__((vector_size(64), may_alias, aligned(8)));
 typedef long long emulated_si __attribute__((vector_size(64), may_alias));
 
 #define EMULATED static inline __attribute__((always_inline, unused))
@@ -32,13 +33,14 @@ typedef long long emulated_si __attribute__((vector_size(64), may_alias));
     EMULATE(ps, lanes, type, max, (emulated_##ps a, emulated_##ps b), a[i] > b[i] ? a[i] : b[i])                       \
     EMULATE(ps, lanes, type, sqrt, (emulated_##ps a), sqrt_of(a[i]))                                                   \
     EMULATE(ps, lanes, type, mask_blend, (unsigned m, emulated_##ps a, emulated_##ps b), m >> i & 1 ? b[i] : a[i])     \
+    EMULATE(ps, lanes, type, maskz_mov, (unsigned m, emulated_##ps a), m >> i & 1 ? a[i] : 0)                          \
     EMULATE(ps, lanes, type, mask_loadu, (emulated_##ps rest, unsigned m, const void *p),                              \
             m >> i & 1 ? ((pointer_##ps)p)[i] : rest[i])                                                               \
     EMULATED unsigned emulated_cmp_##ps(emulated_##ps a, emulated_##ps b, int how)                                     \
     {                                                                                                                  \
         unsigned m = 0;                                                                                                \
         for (int i = 0; i < lanes; i++)                                                                                \
-            m |= (unsigned)(how == _CMP_LT_OQ ? a[i] < b[i] : a[i] == b[i]) << i;                                      \
+            m |= (unsigned)(how == _CMP_LT_OQ ? a[i] < b[i] : how == _CMP_NLT_UQ ? !(a[i] < b[i]) : a[i] == b[i]) << i;\
         return m;                                                                                                      \
     }                                                                                                                  \
     EMULATED void emulated_mask_storeu_##ps(void *p, unsigned m, emulated_##ps a)                                      \
@@ -61,6 +63,8 @@ EMULATE(ps, 16, float, broadcast_f32x4, (__m128 x), x[i % 4])
 EMULATE(pd, 8, double, broadcast_f64x2, (__m128d x), x[i % 2])
 EMULATE(ps, 16, float, mask_broadcast_f32x4, (emulated_ps rest, unsigned m, __m128 x), m >> i & 1 ? x[i % 4] : rest[i])
 EMULATE(pd, 8, double, mask_broadcast_f64x2, (emulated_pd rest, unsigned m, __m128d x), m >> i & 1 ? x[i % 2] : rest[i])
+
+EMULATE(pd, 8, double, cvtps, (__m256 x), x[i])
 
 /* Within each 128 bits. */
 EMULATE(ps, 16, float, unpacklo, (emulated_ps a, emulated_ps b), (i % 2 ? b : a)[i / 4 * 4 + i % 4 / 2])
@@ -93,12 +97,12 @@ EMULATED emulated_ps emulated_cvtph_ps(__m256i halves)
         memcpy(parts_, &whole_, sizeof parts_);                                                                    \
         _mm256_set_m128i(_mm256_cvtps_ph(parts_[1], how), _mm256_cvtps_ph(parts_[0], how));                        \
     })
-#define emulated_quad(kind, x, q)                                                \
-    __extension__({                                                              \
-        kind part_;                                                              \
-        __typeof__(x) whole_ = x;                                                \
-        memcpy(&part_, (const char *)&whole_ + 16 * (q), 16);                      \
-        part_;                                                                   \
+#define emulated_part(kind, x, q)                                                            \
+    __extension__({                                                                          \
+        kind part_;                                                                          \
+        __typeof__(x) whole_ = x;                                                            \
+        memcpy(&part_, (const char *)&whole_ + (int)sizeof part_ * (q), sizeof part_);       \
+        part_;                                                                               \
     })
 
 #define __m512 emulated_ps
@@ -114,6 +118,8 @@ EMULATED emulated_ps emulated_cvtph_ps(__m256i halves)
 #define _mm512_sqrt_pd emulated_sqrt_pd
 #define _mm512_mask_blend_ps emulated_mask_blend_ps
 #define _mm512_mask_blend_pd emulated_mask_blend_pd
+#define _mm512_maskz_mov_ps emulated_maskz_mov_ps
+#define _mm512_maskz_mov_pd emulated_maskz_mov_pd
 #define _mm512_mask_loadu_ps emulated_mask_loadu_ps
 #define _mm512_mask_loadu_pd emulated_mask_loadu_pd
 #define _mm512_mask_storeu_ps emulated_mask_storeu_ps
@@ -129,9 +135,13 @@ EMULATED emulated_ps emulated_cvtph_ps(__m256i halves)
 #define _mm512_mask_broadcast_f32x4 emulated_mask_broadcast_f32x4_ps
 #define _mm512_mask_broadcast_f64x2 emulated_mask_broadcast_f64x2_pd
 #undef _mm512_extractf32x4_ps
+#undef _mm512_extractf32x8_ps
 #undef _mm512_extractf64x2_pd
-#define _mm512_extractf32x4_ps(x, q) emulated_quad(__m128, x, q)
-#define _mm512_extractf64x2_pd(x, q) emulated_quad(__m128d, x, q)
+#define _mm512_extractf32x4_ps(x, q) emulated_part(__m128, x, q)
+#define _mm512_extractf32x8_ps(x, q) emulated_part(__m256, x, q)
+#define _mm512_cvtps_pd emulated_cvtps_pd
+#define _mm512_storeu_pd(p, x) (*(emulated_unaligned *)(p) = (x))
+#define _mm512_extractf64x2_pd(x, q) emulated_part(__m128d, x, q)
 #define _mm512_unpacklo_ps emulated_unpacklo_ps
 #define _mm512_unpackhi_ps emulated_unpackhi_ps
 #define _mm512_unpacklo_pd emulated_unpacklo_pd

@@ -121,7 +121,8 @@ cdef int call_begins(int n_threads) noexcept nogil
 cdef void call_ends() noexcept nogil
 cdef fl_region region_begins() noexcept nogil
 cdef void thread_begins(fl_region *region) noexcept nogil
-cdef void thread_ends() noexcept nogil
+cdef Py_ssize_t next_block(fl_region *region) noexcept nogil
+cdef void thread_ends(fl_region *region) noexcept nogil
 
 # The number that the sum of the losses is divided by.
 cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape,

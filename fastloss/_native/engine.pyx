@@ -20,7 +20,8 @@ cdef extern from "kernels/parallel.h" nogil:
     void fl_call_ends()
     fl_region fl_region_begins()
     void fl_thread_begins(fl_region *region)
-    void fl_thread_ends()
+    Py_ssize_t fl_next_block(fl_region *region)
+    void fl_thread_ends(fl_region *region)
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, cnp.dtype descr, int subok)
@@ -368,8 +369,12 @@ cdef void thread_begins(fl_region *region) noexcept nogil:
     fl_thread_begins(region)
 
 
-cdef void thread_ends() noexcept nogil:
-    fl_thread_ends()
+cdef Py_ssize_t next_block(fl_region *region) noexcept nogil:
+    return fl_next_block(region)
+
+
+cdef void thread_ends(fl_region *region) noexcept nogil:
+    fl_thread_ends(region)
 
 
 cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape,

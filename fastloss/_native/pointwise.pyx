@@ -1,6 +1,6 @@
 """The elementwise losses: from checked arguments to results. What a loss is, is losses.def's and the formulas'."""
 
-from cython.parallel cimport parallel, prange
+from cython.parallel cimport parallel
 from libc.stdlib cimport calloc, free
 
 import numpy
@@ -89,7 +89,7 @@ cdef void set_blocks(fl_pointwise_job *job, Py_ssize_t size) noexcept:
 
 cdef void run_blocks(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl_pointwise_partial *partials,
                      int n_threads) noexcept nogil:
-    cdef Py_ssize_t b
+    cdef Py_ssize_t b = 0
     cdef fl_region region
     if n_threads == 1:
         for b in range(job.n_blocks):
@@ -98,9 +98,11 @@ cdef void run_blocks(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl
         region = region_begins()
         with parallel(num_threads=n_threads):
             thread_begins(&region)
-            for b in prange(job.n_blocks, schedule="dynamic"):
+            b = next_block(&region)
+            while b < job.n_blocks:
                 kernel(job, b, &partials[b])
-            thread_ends()
+                b = next_block(&region)
+            thread_ends(&region)
 
 
 cdef void launch(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl_pointwise_partial *partials,

@@ -4,7 +4,7 @@
 conversion, is checked here; everything rarer, and every error text, is _check.py's.
 """
 
-from cython.parallel cimport parallel, prange
+from cython.parallel cimport parallel
 from libc.stdlib cimport calloc, free
 
 import numpy
@@ -29,6 +29,7 @@ LOG_SOFTMAX_GRAD = FL_LOG_SOFTMAX_GRAD
 
 cdef enum:
     BLOCK_ROWS_MULTIPLE = 64  # whole groups of rows (of the larger of the two: float32)
+    PARALLEL_ROWS = 65536  # fewer labels are checked before another thread has woken up
 
 
 cdef void set_blocks(fl_rows_job *job) noexcept:
@@ -45,7 +46,7 @@ cdef void set_blocks(fl_rows_job *job) noexcept:
 
 cdef void run_blocks(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial *partials,
                      int n_threads) noexcept nogil:
-    cdef Py_ssize_t b
+    cdef Py_ssize_t b = 0
     cdef fl_region region
     if n_threads == 1:
         for b in range(job.n_blocks):
@@ -54,9 +55,11 @@ cdef void run_blocks(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_part
         region = region_begins()
         with parallel(num_threads=n_threads):
             thread_begins(&region)
-            for b in prange(job.n_blocks, schedule="dynamic"):
+            b = next_block(&region)
+            while b < job.n_blocks:
                 kernel(job, b, &partials[b])
-            thread_ends()
+                b = next_block(&region)
+            thread_ends(&region)
 
 
 cdef void launch(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial *partials, int n_threads) noexcept:
@@ -213,7 +216,7 @@ cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int r
         raise MemoryError
     try:
         job.weight.data = NULL if job.op >= FL_MULTI_MARGIN else class_weight
-        launch(kernels.check_rows, job, partials, threads)
+        launch(kernels.check_rows, job, partials, 1 if job.n_rows < PARALLEL_ROWS else threads)
         job.weight.data = class_weight
         check_partials(job, partials, target, sample_weight, ignore_index, row_shape, &total_weight)
         divisor = denominator(reduction, fl_total(total_weight), normalizer, row_shape, (weight, sample_weight))

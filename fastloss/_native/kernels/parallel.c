@@ -83,52 +83,27 @@ int fl_call_begins(int n_threads)
 
 void fl_call_ends(void) { add_to_calls(-1); }
 
-#if defined(_OPENMP) && defined(__linux__)
-/* Linux may put a thread that wakes up behind the one that woke it, although another processor is idle: it did so in 19
- * of 20 regions that came after a pause, and saw it a millisecond later. So the first thread lets it run if it does not
- * come at once, and it leaves. Its affinity is as before when it computes: bound for good, it could not make room for
- * others. (After 30 ms of idleness 4096x1000 then takes two threads 0.8 of the time of one, and not 1.1.) */
-static void leave(int home)
+static fl_size count(fl_size *counter)
 {
-    cpu_set_t all, others;
-    if (home < 0 || sched_getcpu() != home || sched_getaffinity(0, sizeof all, &all) != 0)
-        return;
-    others = all;
-    CPU_CLR(home, &others);
-    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
-        sched_setaffinity(0, sizeof all, &all);
-}
-
-static void wait_for_others(const fl_region *region)
-{
-    enum { PATIENCE = 2000 }; /* a few microseconds; threads that are awake take less than one */
-    const int others = omp_get_num_threads() - 1;
-    for (int i = 0; i < PATIENCE; i++)
-        if (__atomic_load_n(&region->arrived, __ATOMIC_RELAXED) == others)
-            return;
-    sched_yield();
-}
-
-static int this_processor(void) { return sched_getcpu(); }
-static void arrive(fl_region *region)
-{
-    __atomic_fetch_add(&region->arrived, 1, __ATOMIC_RELAXED);
-    leave(region->home);
-}
+#if defined(_MSC_VER) && !defined(__clang__)
+    return (fl_size)_InterlockedExchangeAdd64(counter, 1);
 #else
-static int this_processor(void) { return -1; }
-static void wait_for_others(const fl_region *region) { (void)region; }
-static void arrive(fl_region *region) { (void)region; }
+    return __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 #endif
+}
 
 fl_region fl_region_begins(void)
 {
     fl_region region;
-    region.home = this_processor();
-    region.arrived = 0;
+    region.n_taken = region.n_begun = 0;
     fegetenv(&region.mode);
     return region;
 }
+
+/* Not OpenMP's own dynamic schedule: of Cython's prange gcc makes a loop before which all threads wait for each other. The
+ * caller then computes nothing until the last thread has woken up, which after a pause takes Linux a millisecond or more
+ * where it puts that thread on the caller's processor (19 of 20 regions on a machine with two). */
+fl_size fl_next_block(fl_region *region) { return count(&region->n_taken); }
 
 #ifdef _OPENMP
 /* OpenMP's threads have the floating-point mode of whoever made them, which may have been another caller in another mode
@@ -141,26 +116,25 @@ static _Thread_local fenv_t own_mode;
 
 void fl_thread_begins(fl_region *region)
 {
-    if (omp_get_thread_num() == 0) {
-        wait_for_others(region);
+    if (omp_get_thread_num() == 0)
         return;
-    }
-    arrive(region);
+    count(&region->n_begun);
     fegetenv(&own_mode);
     fesetenv(&region->mode);
 }
 
-void fl_thread_ends(void)
+/* A thread that has not begun may be waiting for the caller's processor, on which the caller would wait for it. */
+void fl_thread_ends(fl_region *region)
 {
     if (omp_get_thread_num() > 0)
         fesetenv(&own_mode);
+#ifdef __linux__
+    else if (__atomic_load_n(&region->n_begun, __ATOMIC_RELAXED) < omp_get_num_threads() - 1)
+        sched_yield();
+#endif
 }
 #else
-void fl_thread_begins(fl_region *region)
-{
-    wait_for_others(region);
-    arrive(region);
-}
+void fl_thread_begins(fl_region *region) { (void)region; }
 
-void fl_thread_ends(void) {}
+void fl_thread_ends(fl_region *region) { (void)region; }
 #endif

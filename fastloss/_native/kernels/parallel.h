@@ -1,8 +1,8 @@
-/* The one place that knows about OpenMP's threads, fork and waiting. The loops themselves are prange in the .pyx
- * files. */
+/* The one place that knows about OpenMP's threads, fork and waiting. The regions themselves are in the .pyx files. */
 #ifndef FASTLOSS_PARALLEL_H
 #define FASTLOSS_PARALLEL_H
 
+#include "types.h"
 #include <fenv.h>
 
 /* Makes fork safe; call once at import. 0, or the error of pthread_atfork. */
@@ -17,15 +17,16 @@ int fl_parallel_limit(void);
 int fl_call_begins(int n_threads);
 void fl_call_ends(void);
 
-/* A parallel region, as the thread that makes it begins it, and as each of its threads begins and ends it. */
+/* What the threads of a parallel region share. Each begins, takes blocks until none is left, and ends. */
 typedef struct {
-    fenv_t mode; /* how the thread that makes it rounds, and whether it takes subnormal numbers for 0 */
-    int home;    /* its processor, or -1 */
-    int arrived; /* how many of the others have begun */
+    fenv_t mode;     /* how the thread that makes it rounds, and whether it takes subnormal numbers for 0 */
+    fl_size n_taken; /* blocks, and those that nobody got */
+    fl_size n_begun; /* threads, apart from the one that makes it */
 } fl_region;
 
 fl_region fl_region_begins(void);
 void fl_thread_begins(fl_region *region);
-void fl_thread_ends(void);
+fl_size fl_next_block(fl_region *region);
+void fl_thread_ends(fl_region *region);
 
 #endif

@@ -355,8 +355,8 @@ FL_INLINE void halve_lanes(const vf sum[UNIT], const vf error[UNIT], double tota
 {
 #if FL_AVX512 && !FL_DOUBLE
 #define IN_DOUBLE(v, half) _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, half))
-    _mm512_storeu_pd(total, (IN_DOUBLE(sum[0], 0) + IN_DOUBLE(error[0], 0)) +
-                                (IN_DOUBLE(sum[0], 1) + IN_DOUBLE(error[0], 1)));
+    const __m512d lower = IN_DOUBLE(sum[0], 0) + IN_DOUBLE(error[0], 0);
+    _mm512_storeu_pd(total, lower + (IN_DOUBLE(sum[0], 1) + IN_DOUBLE(error[0], 1)));
 #undef IN_DOUBLE
 #elif FL_AVX2 && !FL_DOUBLE
 #define IN_DOUBLE(v, half) _mm256_cvtps_pd(_mm256_extractf128_ps(v, half))
