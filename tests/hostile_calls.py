@@ -281,6 +281,9 @@ def fault_out(c, call):
         return
     pair = call.method == "grad_and_hess"
     shape, dtype = call.plain["input"].shape, result_dtype(call.plain["input"].dtype)
+    given = call.arguments.get("input")
+    if type(given) is np.ndarray and result_dtype(given.dtype) != dtype:  # another fault has put one in its place
+        return
     good = np.empty(shape, dtype)
     kind = c.pick(["shape", "dtype", "list", "read-only", "masked", "pair", "itself", "argument"])
     bad, words = good, ()

@@ -216,7 +216,7 @@ def check_losses(call, result):
         wanted = np.asarray(wanted, object)
         scale = exact_result.scale if quantity != "value" else [None] * np.size(wanted)
         shape = call.rows if quantity == "value" else call.plain["input"].shape
-        slack = exact(slack_of(call, quantity))
+        slack = slack_of(call, quantity)
         if quantity != "value" and not np.all(call.plain.get("grad_output", 1)):
             got, wanted = without_excused(call, got, wanted, quantity, working)
         check_array(f"{call.name} {quantity}", got, wanted, np.ravel(np.asarray(scale, object)), bounds[quantity],
@@ -249,7 +249,11 @@ def slack_of(call, quantity):
         smallest = [float(a[a > 0].min()) for a in weights if (a > 0).any()]
         largest /= min(1.0, float(call.plain.get("normalizer", np.prod(smallest))))
     gamma = call.setting.get("gamma", 0)
-    return largest * 4 * (1 + 2 * gamma)
+    if quantity == "value":  # what multiplies the distance of a class to the maximum
+        x = call.plain["input"].astype(np.float64)
+        finite = np.where(np.isfinite(x), x, 0)
+        largest = exact(largest) * max(ONE, exact(finite.max(initial=0)) - exact(finite.min(initial=0)))
+    return exact(largest) * 4 * exact(1 + 2 * gamma)
 
 
 def far_apart(call, working):
@@ -267,7 +271,8 @@ def vanishing_factor(call, working):
     """Whether what multiplies a derivative may be 0 in the working type: then 0 times infinity counts 0."""
     numbers = [np.asarray(call.plain.get(key, 1.0), np.float64) for key in ("weight", "sample_weight", "grad_output")]
     smallest = np.prod([abs(part[part != 0]).min(initial=1.0) for part in numbers]) / max(1, call.classes)
-    return smallest / max(1, np.prod(call.rows, dtype=float)) < np.finfo(working).tiny
+    divisor = np.prod(call.rows, dtype=float) * np.prod([max(1, part.max(initial=1.0)) for part in numbers[:2]])
+    return smallest / max(1, divisor) < np.finfo(working).tiny
 
 
 def check_array(what, got, wanted, scale, bound, dtype, working, shape, slack, far=None, factor_vanishes=False):

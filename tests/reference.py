@@ -293,6 +293,8 @@ def ulp_error(got, exact_value, dtype, scale=None):
         return _special_error(got, exact_value, precision, overflow)
     if not got_mantissa and (not mantissa or exponent + bits <= flush):
         return 0.0
+    if mantissa and exponent + bits < -100_000:  # e^-10^18: mpmath would write its zeros out
+        mantissa, exact_value = 0, MP.mpf(0)
     unit = max(exponent + bits - precision, smallest) if mantissa else smallest
     if scale is not None:
         _, mantissa, exponent, bits = exact(scale)._mpf_

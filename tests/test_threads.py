@@ -5,6 +5,7 @@ import inspect
 import math
 import os
 import platform
+import re
 import sys
 import threading
 
@@ -412,6 +413,18 @@ assert not gradient(3).any()
 print("same")
 """
     assert run_python(code) == "same"
+
+
+@pytest.mark.parametrize(("variables", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "77"}, "77"),
+                                                  ({"OMP_WAIT_POLICY": "active"}, None)], ids=str)
+def test_how_long_threads_spin(run_python_unchecked, variables, spins):
+    """A thousand times; what the user has set stays."""
+    unset = dict.fromkeys(("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME"))
+    shown = run_python_unchecked("import fastloss", env=unset | {"OMP_DISPLAY_ENV": "verbose"} | variables).stderr
+    count = re.search(r"GOMP_SPINCOUNT = '(\d+)'", shown)
+    if not count:
+        pytest.skip("not libgomp")
+    assert count[1] == spins or (spins is None and count[1] != "1000")
 
 
 # --- fork -------------------------------------------------------------------------------------------------------------
