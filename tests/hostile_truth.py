@@ -27,6 +27,7 @@ class Element:
     ways: tuple
     scale: object = ZERO
     vanishes: bool = False  # 0 is right, too
+    overflows: bool = False  # so is what is not finite
 
 
 def of(value, scale=None, vanishes=False, also=()):
@@ -51,7 +52,7 @@ def allowed(element, factor, bound, dtype, working):
     ways = [ZERO if factor == 0 else way * factor for way in element.ways]
     size = ZERO if factor == 0 else element.scale * abs(factor)
     slack = MP.ldexp(abs(factor), tiny)
-    unbounded = element.scale * (1 + MP.ldexp(ONE, -20)) >= MP.ldexp(ONE, overflow)
+    unbounded = element.overflows or element.scale * (1 + MP.ldexp(ONE, -20)) >= MP.ldexp(ONE, overflow)
     if MP.isinf(size) or size == 0:
         return ways, slack + MP.ldexp(ONE, smallest), unbounded
     unit = MP.ldexp(ONE, max(int(MP.mag(size)) - precision, smallest))
@@ -221,19 +222,19 @@ def factors_of(call, row):
 
 
 def without_differences_beyond(call, elements, working):
-    """A difference of input and target that overflows is infinite before it is divided by the variance."""
+    """A difference of input and target that overflows is infinite before anything divides it, or weighs it less."""
     with np.errstate(over="ignore", invalid="ignore"):
         gap = np.abs(np.longdouble(call.plain["input"]) - np.longdouble(call.plain["target"])).ravel()
     for at in np.flatnonzero((gap > np.finfo(working).max) & np.isfinite(gap)):
         for of_quantity in elements.values():
-            of_quantity[at] = of_quantity[at] and replace(of_quantity[at], scale=INF)
+            of_quantity[at] = of_quantity[at] and replace(of_quantity[at], overflows=True)
 
 
 def check_elementwise(call, row, result):
     """Value, gradient and Hessian, whichever the method gives."""
     working = working_dtype(call)
     elements = elements_of(call, row, working)
-    if call.name == "gaussian_nll_loss":
+    if "target" in call.plain and call.name in ("gaussian_nll_loss", "huber_loss", "smooth_l1_loss", *OF_DIFFERENCES):
         without_differences_beyond(call, elements, working)
     value_factors, factors = factors_of(call, row)
     dtype = call.result_dtype

@@ -1,10 +1,10 @@
 """The compiled modules.
 
 By default OpenMP's idle threads spin for milliseconds before they sleep. On a machine with more to do than it has
-cores, or after a pause, that makes a parallel region several milliseconds late: slower than one thread. If they sleep
-at once, every region waits for threads to wake up, twice: on a virtual machine 0.1 ms, the time of half a million
-logits. So they spin a thousand times: on its two cores 512x1000 then takes 0.55 of one thread's time, not 1.8; with one
-core busy 4096x1000 takes 1.1 of it, as if they slept (with ten thousand spins it takes 2).
+cores, that makes a parallel region several milliseconds late: slower than one thread. If they sleep at once, every
+region waits for them to wake up: on a virtual machine with two cores 0.1 ms, so that two threads took 1.8 of the time
+of one for 512x1000. So they spin a thousand times: 0.55 of it, and with one core busy 1.1 for 4096x1000. (With ten
+thousand spins that is 2. ``python -m benchmarks.report --cases '^(threads|conditions)'`` measures the like.)
 
 The policy can only be had from the environment, and only when the OpenMP library is loaded; so it is set around that
 moment, unless the user has set one, and taken back.

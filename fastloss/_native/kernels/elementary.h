@@ -79,8 +79,9 @@ FL_INLINE vf v_exp_nonpositive(vf d)
     return v_exp_of_reduced(d, biased, v_fma(n, v_set(-PICK(LN2_LO_F32, LN2_LO_F64)), r));
 }
 
-/* exp(d + tail), |tail| tiny, of n <= MOST_EXPS pairs; the rest as before. Each step for two vectors: with 32 registers
- * that takes less time than one after the other (4 % of 2048 classes with AVX-512; four at a time do not fit). */
+/* exp(d + tail), |tail| tiny, of n <= MOST_EXPS pairs; the rest as before. Each step for two vectors: where there are 32
+ * registers, that should take less time than one after the other (with AVX-512 it does: 4 % of 2048 classes; four at a
+ * time do not fit). */
 #if FL_AVX512 || FL_NEON
 enum { MOST_EXPS = 2 };
 #else

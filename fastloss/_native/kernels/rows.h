@@ -33,7 +33,7 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
     g.plain = 0;
     for (fl_size row = first; row < last; row += GROUP) {
         int n = last - row < GROUP ? (int)(last - row) : GROUP;
-        if (n < GROUP) /* many loops are over all lanes: constants become vectors */
+        if (n < GROUP) /* loops of constant length become vectors: they compute with the lanes beyond the rows, too */
             memset(&g, 0, sizeof g);
         g.lanes = (n + WIDTH - 1) / WIDTH * WIDTH;
         load_group(job, row, n, &g);

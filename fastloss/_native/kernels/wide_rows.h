@@ -6,8 +6,8 @@
  * for the gradient. All add up in the same order.
  *
  * Short rows are mostly waiting: for the lanes of the maximum and of the sum to be brought together, for a division, and
- * after branches that no processor foresees. So nothing is done here that the loops can do (that over the maxima notes in
- * which strip they were), or that can be done for the whole group. */
+ * after branches that no processor foresees. So the loop that finds the maximum also notes in which strip it is, nothing
+ * branches on that, and what can be done for the whole group is not done for each row. */
 #ifndef FASTLOSS_WIDE_ROWS_H
 #define FASTLOSS_WIDE_ROWS_H
 
@@ -116,7 +116,7 @@ FL_INLINE void fold(fl_sum *total, lane_sums *lanes)
 typedef struct {
     FL_ALIGNED T x[STRIP], ones[STRIP]; /* the classes, -inf for the maximum and beyond the row; 1 for the maximum */
     fl_size start;                      /* the first class */
-    int ties;                           /* how many have the maximum */
+    int ties;                           /* how many have the maximum, if that is a number */
 } top_strip;
 
 /* The rows of a job, and one of them on its way through the passes. */
@@ -248,7 +248,7 @@ FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, 
         logits[k] = v_set((T)-INFINITY);
         if (left <= 0)
             continue;
-        if (k % UNIT == 0) { /* as far apart as classes of T, for narrower ones now and then in vain: constants are addresses */
+        if (k % UNIT == 0) { /* constant offsets cost no instruction: where classes are narrower than T, some in vain */
             v_prefetch(r->ahead + i * r->ahead_step + k * VECTOR_BYTES);
             v_prefetch_to_write(r->results + i * r->results_step + k * VECTOR_BYTES);
         }
@@ -621,7 +621,8 @@ static void statistics_of_rows(wide_row *r, fl_size row, int first, int last, ro
         }
     for (int l = first; l < last; l += WIDTH) {
         const maximum_split split = v_split_maximum(v_load_up_to(g->maximum + l, last - l, v_set(0)));
-        v_store_up_to(g->label_exp + l, last - l, v_exp_below(v_load_up_to(g->label_logit + l, last - l, v_set(0)), split));
+        const vf label_logit = v_load_up_to(g->label_logit + l, last - l, v_set(0));
+        v_store_up_to(g->label_exp + l, last - l, v_exp_below(label_logit, split));
     }
 }
 
