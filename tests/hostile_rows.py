@@ -219,9 +219,10 @@ def check_losses(call, result):
         slack = slack_of(call, quantity)
         if quantity != "value" and not np.all(call.plain.get("grad_output", 1)):
             got, wanted = without_excused(call, got, wanted, quantity, working)
+        may_overflow = quantity == "value" or call.name == "multi_margin_loss"
         check_array(f"{call.name} {quantity}", got, wanted, np.ravel(np.asarray(scale, object)), bounds[quantity],
-                    call.result_dtype, working, shape, slack, far_apart(call, working) if quantity == "value" else None,
-                    vanishing_factor(call, working))
+                    call.result_dtype, working, shape, slack,
+                    far_apart(call, working, quantity) if may_overflow else None, vanishing_factor(call, working))
 
 
 def without_excused(call, got, wanted, quantity, working):
@@ -256,15 +257,23 @@ def slack_of(call, quantity):
     return exact(largest) * 4 * exact(1 + 2 * gamma)
 
 
-def far_apart(call, working):
-    """Rows of finite logits whose difference overflows, or does once a class weight has multiplied it: their loss may
-    be infinite, though smoothing or the sample weight made it less."""
+def far_apart(call, working, quantity="value"):
+    """Rows of finite logits (for a derivative, their classes) whose difference overflows, or does once a class weight
+    has multiplied it: their loss may be infinite, though smoothing or the sample weight made it less. For
+    multi_margin_loss the sum of the differences, or of their squares, before it is divided by the number of classes."""
     x = np.moveaxis(call.plain["input"].astype(np.float64), call.class_axis, -1)
     x = x.reshape(int(np.prod(call.rows, dtype=int)), call.classes)
     finite = np.where(np.isfinite(x), x, 0)
     weights = np.asarray(call.plain.get("weight", 1.0), np.float64)
     largest = float(np.finfo(working).max) / 2.01 / max(1.0, weights.max(initial=0))
-    return finite.max(axis=1, initial=0) / 2 - finite.min(axis=1, initial=0) / 2 >= largest
+    if call.name == "multi_margin_loss":
+        largest /= 2 * call.classes
+        largest = largest**0.5 if quantity == "value" and call.setting["p"] == 2 else largest
+    rows = finite.max(axis=1, initial=0) / 2 - finite.min(axis=1, initial=0) / 2 >= largest
+    if quantity == "value":
+        return rows
+    rows = np.broadcast_to(rows.reshape(*call.rows, 1), (*call.rows, call.classes))
+    return np.moveaxis(rows, -1, call.class_axis).ravel()
 
 
 def vanishing_factor(call, working):
