@@ -6,8 +6,9 @@ region waits for them to wake up: on a virtual machine with two cores 0.1 ms, so
 of one for 512x1000. So they spin a thousand times: 0.55 of it, and with one core busy 1.1 for 4096x1000. (With ten
 thousand spins that is 2. ``python -m benchmarks.report --cases '^(threads|conditions)'`` measures the like.)
 
-The policy can only be had from the environment, and only when the OpenMP library is loaded; so it is set around that
-moment, unless the user has set one, and taken back.
+The policy can only be had from the environment, and only when the OpenMP library begins; so it is set around that
+moment, unless the user has set one, and taken back. Where another module has loaded the same library before, its
+policy holds.
 """
 
 import importlib.util
@@ -22,7 +23,9 @@ _ours = not any(name in os.environ for name in (*_POLICY, "KMP_BLOCKTIME"))
 if _ours:
     os.environ.update(_POLICY)
 try:
-    from . import engine  # noqa: F401
+    from . import engine
+
+    engine.parallel_limit()  # LLVM's runtime reads the environment when it is first called, not when it is loaded
 finally:
     if _ours:
         for _name in _POLICY:

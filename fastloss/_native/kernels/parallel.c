@@ -86,6 +86,9 @@ void fl_call_ends(void) { add_to_calls(-1); }
 static fl_size count(fl_size *counter)
 {
 #if defined(_MSC_VER) && !defined(__clang__)
+#ifndef _WIN64
+#error "counts in 64 bits"
+#endif
     return (fl_size)_InterlockedExchangeAdd64(counter, 1);
 #else
     return __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);

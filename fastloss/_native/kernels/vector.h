@@ -360,9 +360,9 @@ FL_INLINE void halve_lanes(const vf sum[UNIT], const vf error[UNIT], double tota
 #undef IN_DOUBLE
 #elif FL_AVX2 && !FL_DOUBLE
 #define IN_DOUBLE(v, half) _mm256_cvtps_pd(_mm256_extractf128_ps(v, half))
-    for (int i = 0; i < 2; i++)
-        _mm256_storeu_pd(total + 4 * i, (IN_DOUBLE(sum[0], i) + IN_DOUBLE(error[0], i)) +
-                                            (IN_DOUBLE(sum[1], i) + IN_DOUBLE(error[1], i)));
+    const __m256d low = IN_DOUBLE(sum[0], 0) + IN_DOUBLE(error[0], 0), high = IN_DOUBLE(sum[0], 1) + IN_DOUBLE(error[0], 1);
+    _mm256_storeu_pd(total, low + (IN_DOUBLE(sum[1], 0) + IN_DOUBLE(error[1], 0)));
+    _mm256_storeu_pd(total + 4, high + (IN_DOUBLE(sum[1], 1) + IN_DOUBLE(error[1], 1)));
 #undef IN_DOUBLE
 #else
     T s[LANES], e[LANES];
