@@ -360,7 +360,8 @@ FL_INLINE void halve_lanes(const vf sum[UNIT], const vf error[UNIT], double tota
 #undef IN_DOUBLE
 #elif FL_AVX2 && !FL_DOUBLE
 #define IN_DOUBLE(v, half) _mm256_cvtps_pd(_mm256_extractf128_ps(v, half))
-    const __m256d low = IN_DOUBLE(sum[0], 0) + IN_DOUBLE(error[0], 0), high = IN_DOUBLE(sum[0], 1) + IN_DOUBLE(error[0], 1);
+    const __m256d low = IN_DOUBLE(sum[0], 0) + IN_DOUBLE(error[0], 0);
+    const __m256d high = IN_DOUBLE(sum[0], 1) + IN_DOUBLE(error[0], 1);
     _mm256_storeu_pd(total, low + (IN_DOUBLE(sum[1], 0) + IN_DOUBLE(error[1], 0)));
     _mm256_storeu_pd(total + 4, high + (IN_DOUBLE(sum[1], 1) + IN_DOUBLE(error[1], 1)));
 #undef IN_DOUBLE
