@@ -38,6 +38,13 @@ static split_scale split_of(double scale)
     return (split_scale){v_set(scale < 0 ? -high : high), v_set(scale < 0 ? -low : low)};
 }
 
+/* Whether a scale is a number of type T: if it is too small or too large, what it multiplies need not be. */
+static int fits(double scale)
+{
+    const double size = fabs(scale), smallest = PICK(0x1p-126, 0x1p-1022), largest = PICK(0x1.fffffep127, HUGE_VAL);
+    return !(size > 0 && size < smallest) && !(size > largest && size < HUGE_VAL);
+}
+
 FL_INLINE vf v_scaled(vf x, split_scale scale)
 {
 #if FL_DOUBLE
@@ -277,7 +284,7 @@ static void open_pass(block_pass *b, const fl_pointwise_job *job)
     for (int k = 0; k < job->n_parameters; k++)
         open_operand(&b->parameters[k], &job->parameters[k]);
     b->maps_target = job->target_scale != 1 || job->target_shift != 0;
-    b->weighs = job->weight.data || job->sample_weight.data || job->grad_output.data;
+    b->weighs = job->weight.data || job->sample_weight.data || job->grad_output.data || !fits(job->scale);
     b->streams = NULL;
     if (!b->weighs && may_stream(job, &b->input, &b->target) && b->grad.direct && (!job->hess.data || b->hess.direct))
         b->streams = &b->streams_here;
