@@ -115,7 +115,6 @@ FL_INLINE void fold(fl_sum *total, lane_sums *lanes)
  * has none, in the place of the strip, no other strip need compare, and no branch depend on where it is. */
 typedef struct {
     FL_ALIGNED T x[STRIP], ones[STRIP]; /* the classes, -inf for the maximum and beyond the row; 1 for the maximum */
-    fl_size start;                      /* the first class */
     int ties;                           /* how many have the maximum, if that is a number */
 } top_strip;
 
@@ -346,7 +345,6 @@ static void copy_top_strip(wide_row *r, vf maximum, fl_size start)
     const vf least = v_set((T)-INFINITY);
     const fl_size left = r->job->n_classes - start, n = left < STRIP ? left : STRIP;
     const T *x = row_chunk(r, start, n);
-    r->top.start = start;
     r->top.ties = 0;
     FL_UNROLL
     for (fl_size k = 0; k < STRIP; k += WIDTH) {
