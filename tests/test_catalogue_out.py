@@ -48,6 +48,23 @@ def test_results_are_written_where_they_should_be(row, dtype):
 
 
 @differentiable
+@pytest.mark.parametrize("dtype", checks.DTYPES, ids=str)
+def test_every_length(row, dtype):
+    """Value and gradient are computed several vectors at a time, in steps that an array of any length may not fill."""
+    arrays, setting = given(row, dtype, (200,))
+    function = row.function()
+    for n in range(1, 201):
+        first = {name: array[:n] for name, array in arrays.items()}
+        memory = canary(n + 128, dtype)
+        before = memory.copy()
+        value, _ = function.value_and_grad(**first, **setting, out=memory[64 : 64 + n])
+        assert value == function(**first, **setting)
+        assert_same_bits(memory[64 : 64 + n], function.grad(**first, **setting), f"{n} elements")
+        memory[64 : 64 + n] = before[64 : 64 + n]
+        np.testing.assert_array_equal(memory, before, err_msg=f"{n} elements: written beside out")
+
+
+@differentiable
 @pytest.mark.parametrize("shape", [(1,), (9, 7), (300,), (5000,), ()], ids=str)
 def test_in_place(row, shape):
     """The gradient in the input's own memory: contiguous, strided, misaligned, and beside a Hessian."""
