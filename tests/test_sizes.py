@@ -51,6 +51,33 @@ def test_rows_through_the_stack(classes, dtype):
             assert_same_bits(grad_of_other, grad.astype(other.dtype))
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("classes", [*range(65, 132), 1000, 4095, 4096, 4097, 4160, 4170], ids=str)
+def test_float16_where_it_lies(classes, weighted):
+    """Converted on the way in and out, or only one of the two, in place, beside what must stay: float32's bits, rounded."""
+    rng = np.random.default_rng(classes)
+    rows = 3
+    memory = np.full(rows * classes + 65, 7, np.float16)
+    input = memory[33 : 33 + rows * classes].reshape(rows, classes)
+    input[:] = rng.normal(size=input.shape) * 3
+    input[0, 5] = input[0, 40] = input[0].max() + 1  # two maxima
+    labels = np.array([5, -100, classes - 1])
+    options = {"weight": rng.uniform(0.5, 2, classes).astype(np.float32)} if weighted else {}
+    loss, grad = fl.cross_entropy.value_and_grad(input.astype(np.float32), labels, **options)
+    probability = fl.softmax(input.astype(np.float32))
+    assert_same_bits(fl.softmax(input), probability.astype(np.float16))
+    assert fl.cross_entropy(input, labels, **options) == loss
+    wide = np.full((rows, 2 * classes), 7, np.float16)
+    wide[:, ::2] = input
+    in_place = input.copy()
+    for given, out in ((input, None), (input, wide[:, 1::2]), (wide[:, ::2], np.empty_like(input)),
+                       (input.astype(">f2"), None), (in_place, in_place), (input, input)):
+        loss_of_given, got = fl.cross_entropy.value_and_grad(given, labels, out=out, **options)
+        assert loss_of_given == loss
+        assert_same_bits(got, grad.astype(got.dtype))
+    assert (memory[:33] == 7).all() and (memory[33 + rows * classes :] == 7).all()
+
+
 LIGHT = [name for name in catalogue.BY_NAME if name in {
     "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "pinball_loss", "expectile_loss", "epsilon_insensitive_loss",
     "squared_epsilon_insensitive_loss", "hinge_loss", "squared_hinge_loss", "perceptron_loss"}]

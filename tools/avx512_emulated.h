@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #define FL_EMULATED_FEATURES "avx2,fma,f16c"
@@ -90,6 +91,24 @@ EMULATED emulated_ps emulated_cvtph_ps(__m256i halves)
     return r;
 }
 
+EMULATED __m256i emulated_maskz_loadu_epi16(unsigned m, const void *p)
+{
+    uint16_t r[16] = {0};
+    for (int i = 0; i < 16; i++)
+        if (m >> i & 1)
+            memcpy(r + i, (const uint16_t *)p + i, 2);
+    return _mm256_loadu_si256((const __m256i *)r);
+}
+
+EMULATED void emulated_mask_storeu_epi16(void *p, unsigned m, __m256i x)
+{
+    uint16_t r[16];
+    _mm256_storeu_si256((__m256i *)r, x);
+    for (int i = 0; i < 16; i++)
+        if (m >> i & 1)
+            memcpy((uint16_t *)p + i, r + i, 2);
+}
+
 #define emulated_cvtps_ph(x, how)                                                                                  \
     __extension__({                                                                                                \
         emulated_ps whole_ = x;                                                                                    \
@@ -150,6 +169,8 @@ EMULATED emulated_ps emulated_cvtph_ps(__m256i halves)
 #define _mm512_castpd_ps(x) ((emulated_ps)(x))
 #define _mm512_permutex2var_ps emulated_permutex2var_ps
 #define _mm512_cvtph_ps emulated_cvtph_ps
+#define _mm256_maskz_loadu_epi16 emulated_maskz_loadu_epi16
+#define _mm256_mask_storeu_epi16 emulated_mask_storeu_epi16
 #undef _mm512_cvtps_ph
 #define _mm512_cvtps_ph emulated_cvtps_ph
 #define _mm512_stream_ps(p, x) *(emulated_ps *)(p) = (x)

@@ -218,6 +218,16 @@ FL_INLINE vf v_abs(vf x)
     return v_from_bits(v_bits(x) & PICK(INT32_MAX, INT64_MAX));
 }
 
+#if FL_AVX2
+/* Not 0 in the first n lanes. */
+FL_INLINE __m256i v_which_first(fl_size n)
+{
+    const __m256i lanes = PICK(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_epi64x(0, 1, 2, 3));
+    return PICK(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lanes),
+                _mm256_cmpgt_epi64(_mm256_set1_epi64x((int)n), lanes));
+}
+#endif
+
 /* The first n < WIDTH elements; the other lanes come from `rest`. */
 FL_INLINE vf v_load_part(const T *p, fl_size n, vf rest)
 {
@@ -225,9 +235,7 @@ FL_INLINE vf v_load_part(const T *p, fl_size n, vf rest)
     return INTRINSIC(mask_loadu)(rest, (PICK(__mmask16, __mmask8))((1u << n) - 1), p);
 #elif FL_AVX2
     /* not by way of the stack: a vector that is read before the numbers in it have been written waits for them */
-    const __m256i lanes = PICK(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_epi64x(0, 1, 2, 3));
-    const __m256i wanted = PICK(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lanes),
-                                _mm256_cmpgt_epi64(_mm256_set1_epi64x((int)n), lanes));
+    const __m256i wanted = v_which_first(n);
     return INTRINSIC(blendv)(rest, INTRINSIC(maskload)(p, wanted), (vf)wanted);
 #else
     T lanes[WIDTH];
@@ -320,14 +328,20 @@ FL_INLINE T v_largest_lane(vf x)
 #endif
 }
 
-/* The first n lanes of x; 0 in the others. */
-FL_INLINE vf v_first_lanes(vf x, fl_size n)
+/* The first n lanes of x; those of `rest` in the others. */
+FL_INLINE vf v_first_lanes(vf x, fl_size n, vf rest)
 {
-    T lanes[WIDTH];
     if (n >= WIDTH)
         return x;
+#if FL_AVX512
+    return INTRINSIC(mask_blend)((PICK(__mmask16, __mmask8))((1u << n) - 1), rest, x);
+#elif FL_AVX2
+    return INTRINSIC(blendv)(rest, x, (vf)v_which_first(n));
+#else
+    T lanes[WIDTH];
     v_store(lanes, x);
-    return v_load_part(lanes, n, v_set(0));
+    return v_load_part(lanes, n, rest);
+#endif
 }
 
 /* Adds the upper half of 2 * half numbers to the lower one. (`half` a constant: in a loop over halves gcc 12 went

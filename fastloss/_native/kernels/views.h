@@ -5,8 +5,7 @@
 #ifndef FASTLOSS_VIEWS_H
 #define FASTLOSS_VIEWS_H
 
-#include "types.h"
-#include "vector.h"
+#include "halves.h"
 
 /* A multiple of every strip of the row kernels: a row cut into chunks is added up in the same order as a whole one. */
 enum { CHUNK = 512, WORKING_KIND = PICK(FL_F32, FL_F64) };
@@ -34,32 +33,6 @@ FL_INLINE int64_t label_of_u32(uint32_t b) { return b; }
 FL_INLINE int64_t label_of_i64(uint64_t b) { return (int64_t)b; }
 FL_INLINE int64_t label_of_u64(uint64_t b) { return (int64_t)b; }
 
-FL_INLINE float float_from_bits(uint32_t b)
-{
-    float f;
-    memcpy(&f, &b, sizeof f);
-    return f;
-}
-
-FL_INLINE uint32_t bits_of_float(float f)
-{
-    uint32_t b;
-    memcpy(&b, &f, sizeof b);
-    return b;
-}
-
-FL_INLINE float float_of_f16(uint16_t b)
-{
-    uint32_t magnitude = b & 0x7fffu, sign = (uint32_t)(b & 0x8000u) << 16;
-    /* Subnormals by conversion from integer: as float bits they would be subnormal too, and another library may have
-     * told the processor to take those for 0. */
-    uint32_t subnormal = bits_of_float((float)(int32_t)magnitude * 0x1p-24f);
-    uint32_t normal = (magnitude << 13) + ((127u - 15u) << 23);
-    uint32_t special = (magnitude << 13) | 0x7f800000u;
-    uint32_t finite = magnitude < 0x400u ? subnormal : normal;
-    return float_from_bits((magnitude < 0x7c00u ? finite : special) | sign);
-}
-
 FL_INLINE double double_from_bits(uint64_t b)
 {
     double d;
@@ -67,7 +40,6 @@ FL_INLINE double double_from_bits(uint64_t b)
     return d;
 }
 
-FL_INLINE T value_of_f16(uint16_t b) { return (T)float_of_f16(b); }
 FL_INLINE T value_of_bf16(uint16_t b) { return (T)float_from_bits((uint32_t)b << 16); }
 FL_INLINE T value_of_f32(uint32_t b) { return (T)float_from_bits(b); }
 FL_INLINE T value_of_f64(uint64_t b) { return (T)double_from_bits(b); }
@@ -77,18 +49,6 @@ FL_INLINE double number_of_f32(uint32_t b) { return float_from_bits(b); }
 FL_INLINE double number_of_f64(uint64_t b) { return double_from_bits(b); }
 
 /* A value to one element's bits, rounded to nearest, ties to even. */
-FL_INLINE uint16_t f16_of_value(T value)
-{
-    float f = (float)value;
-    uint32_t bits = bits_of_float(f), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
-    uint32_t normal = (magnitude + 0xfffu + (magnitude >> 13 & 1u) - ((127u - 15u) << 23)) >> 13;
-    /* Below 2^-14: adding 0.5 leaves the rounded multiple of 2^-24 in the low bits. */
-    uint32_t subnormal = bits_of_float(float_from_bits(magnitude) + 0.5f) - 0x3f000000u;
-    uint32_t finite = magnitude < 0x38800000u ? subnormal : normal;
-    uint32_t bounded = magnitude < 0x47800000u ? finite : 0x7c00u;
-    return (uint16_t)(sign | (magnitude > 0x7f800000u ? 0x7e00u : bounded));
-}
-
 FL_INLINE uint16_t bf16_of_value(T value)
 {
     uint32_t bits = bits_of_float((float)value);
@@ -166,52 +126,8 @@ FLOATING_KINDS(DEFINE_READ_NUMBER)
 INTEGER_KINDS(DEFINE_READ_LABEL)
 OTHER_FLOATING_KINDS(DEFINE_WRITE)
 
-#if !FL_DOUBLE && (FL_AVX512 || FL_AVX2)
-/* The processor's own conversion (whatever has AVX2 has it): an instruction instead of a dozen. It keeps
- * subnormals, whatever another library has told it. What is not contiguous is brought together first, so that a NaN
- * has the same bits from any layout. */
-#if FL_AVX512
-#define HALVES __m256i
-#define v_from_halves(halves) _mm512_cvtph_ps(halves)
-#define v_to_halves(x) _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)
-#else
-#define HALVES __m128i
-#define v_from_halves(halves) _mm256_cvtph_ps(halves)
-#define v_to_halves(x) _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)
-#endif
-static void halves_to_floats(const char *halves, fl_size n, T *to)
-{
-    HALVES h;
-    fl_size i = 0;
-    for (; i + WIDTH <= n; i += WIDTH) {
-        memcpy(&h, halves + 2 * i, sizeof h);
-        v_store(to + i, v_from_halves(h));
-    }
-    if (i < n) {
-        T last[WIDTH];
-        memset(&h, 0, sizeof h);
-        memcpy(&h, halves + 2 * i, (size_t)(2 * (n - i)));
-        v_store(last, v_from_halves(h));
-        memcpy(to + i, last, (size_t)(n - i) * sizeof(T));
-    }
-}
-
-static void floats_to_halves(const T *from, fl_size n, char *halves)
-{
-    HALVES h;
-    fl_size i = 0;
-    for (; i + WIDTH <= n; i += WIDTH) {
-        h = v_to_halves(v_load(from + i));
-        memcpy(halves + 2 * i, &h, sizeof h);
-    }
-    if (i < n) {
-        T last[WIDTH] = {0};
-        memcpy(last, from + i, (size_t)(n - i) * sizeof(T));
-        h = v_to_halves(v_load(last));
-        memcpy(halves + 2 * i, &h, (size_t)(2 * (n - i)));
-    }
-}
-
+#if FL_CONVERTS_HALVES
+/* What is not contiguous is brought together first, so that a NaN has the same bits from any layout. */
 static void read_f16(const char *p, fl_size stride, int swap, fl_size n, T *to)
 {
     uint16_t halves[CHUNK];
@@ -360,6 +276,13 @@ FL_INLINE T *view_direct(const fl_view *view)
     int contiguous = view->ndim == 0 || (view->ndim == 1 && view->strides[0] == (fl_size)sizeof(T));
     int usable = contiguous && view->kind == WORKING_KIND && !view->swapped && (uintptr_t)view->data % sizeof(T) == 0;
     return usable ? (T *)view->data : NULL;
+}
+
+/* The same for float16, of any alignment. */
+FL_INLINE char *view_halves(const fl_view *view)
+{
+    int contiguous = view->ndim == 0 || (view->ndim == 1 && view->strides[0] == 2);
+    return contiguous && view->kind == FL_F16 && !view->swapped ? view->data : NULL;
 }
 
 FL_INLINE T view_at(const fl_view *view, fl_size i)

@@ -1,9 +1,10 @@
 /* Rows of more than NARROW classes: the lanes run along the classes.
  *
  * A row of contiguous memory of type T is walked as a whole: maximum, exponentials (left in the gradient's memory)
- * and their sum, gradient; it is read from memory once and stays in the cache. Any other row is brought to the
- * stack first, or, where it is too long for that, walked in chunks of scratch, with the exponentials computed again
- * for the gradient. All add up in the same order.
+ * and their sum, gradient; it is read from memory once and stays in the cache. So is one of float16 where the processor
+ * converts it and nothing but these loops needs it, with the exponentials on the stack, or computed again for the
+ * gradient where it is too long for that. Any other row is brought to the stack first, or, if too long, walked in chunks
+ * of scratch. All add up in the same order.
  *
  * Short rows are mostly waiting: for the lanes of the maximum and of the sum to be brought together, for a division, and
  * after branches that no processor foresees. So the loop that finds the maximum also notes in which strip it is, nothing
@@ -34,8 +35,28 @@ FL_INLINE void add_strip_maximum(lane_maxima *m, const vf largest[UNIT], fl_size
     }
 }
 
+/* Classes [i, i + n), up to a vector of them, of a row of float16 or of type T. `halves` is a constant in every loop. */
+FL_INLINE vf v_load_classes(const void *x, int halves, fl_size i, fl_size n, vf rest)
+{
+    return halves ? v_load_halves((const char *)x + 2 * i, n, rest) : v_load_up_to((const T *)x + i, n, rest);
+}
+
+FL_INLINE void v_store_classes(void *to, int halves, fl_size i, fl_size n, vf v)
+{
+    if (halves)
+        v_store_halves((char *)to + 2 * i, n, v);
+    else
+        v_store_up_to((T *)to + i, n, v);
+}
+
+/* Where they lie. */
+FL_INLINE const void *classes_at(const void *x, int halves, fl_size i)
+{
+    return (const char *)x + i * (halves ? 2 : (fl_size)sizeof(T));
+}
+
 /* The largest of n entries; *strip is the first that has it. */
-FL_INLINE T find_maximum(const T *x, fl_size n, fl_size *strip)
+FL_INLINE T find_maximum(const void *x, int halves, fl_size n, fl_size *strip)
 {
     const vf least = v_set((T)-INFINITY);
     lane_maxima m;
@@ -48,14 +69,15 @@ FL_INLINE T find_maximum(const T *x, fl_size n, fl_size *strip)
     for (; i + STRIP <= n; i += STRIP) {
         FL_UNROLL
         for (int k = 0; k < 4 * UNIT; k++)
-            largest[k % UNIT] = v_max(v_load(x + i + k * WIDTH), k < UNIT ? least : largest[k % UNIT]);
+            largest[k % UNIT] = v_max(v_load_classes(x, halves, i + k * WIDTH, WIDTH, least),
+                                      k < UNIT ? least : largest[k % UNIT]);
         add_strip_maximum(&m, largest, i / STRIP);
     }
     if (i < n) {
         for (int k = 0; k < UNIT; k++)
             largest[k] = least;
         for (fl_size at = i; at < n; at += WIDTH)
-            largest[0] = v_max(v_load_up_to(x + at, n - at, least), largest[0]);
+            largest[0] = v_max(v_load_classes(x, halves, at, n - at, least), largest[0]);
         add_strip_maximum(&m, largest, i / STRIP);
     }
     vf maximum = m.maximum[0], first = least;
@@ -114,7 +136,8 @@ FL_INLINE void fold(fl_sum *total, lane_sums *lanes)
 /* The strip in which a row's maximum lies. What is added up over the row leaves one maximum out; with this copy, which
  * has none, in the place of the strip, no other strip need compare, and no branch depend on where it is. */
 typedef struct {
-    FL_ALIGNED T x[STRIP], ones[STRIP]; /* the classes, -inf for the maximum and beyond the row; 1 for the maximum */
+    FL_ALIGNED T x[STRIP], ones[STRIP]; /* the classes as they lie in the row, but -inf for the maximum and beyond the
+                                         * row; 1 for the maximum */
     int ties;                           /* how many have the maximum, if that is a number */
 } top_strip;
 
@@ -126,6 +149,7 @@ typedef struct {
     const fl_rows_job *job;
     const T *input, *target, *weight; /* all of their memory, or NULL */
     T *all_grad, *all_hess;
+    char *input_halves, *grad_halves; /* the same of float16, where it is converted on the way */
     int keep; /* the exponentials, in the gradient's memory */
     int stage_input, stage_grad; /* they lie in `stage`, which begins with row `staged` of the group */
     int staged;
@@ -138,11 +162,16 @@ typedef struct {
     int lane;
     fl_size start; /* of the row in the flat views */
     const T *x;    /* its memory, or NULL */
+    const char *x_halves;
     T *grad, *hess;
     maximum_split split;
     vf maximum;
     top_strip top;
 } wide_row;
+
+/* Where the processor does not convert float16, the compiler is to know that these are NULL. */
+FL_INLINE const char *x_halves(const wide_row *r) { return FL_CONVERTS_HALVES ? r->x_halves : NULL; }
+FL_INLINE char *grad_halves(const wide_row *r) { return FL_CONVERTS_HALVES ? r->grad_halves : NULL; }
 
 /* n elements of a view, where they lie if they may be read there. */
 static const T *chunk_of(const fl_view *view, const T *direct, fl_size start, fl_size n, T *scratch)
@@ -184,7 +213,7 @@ FL_INLINE vf v_base(const row_base *base, fl_size i, fl_size n)
         b = v_load_up_to(base->target + i, n, v_set(0)) * base->kept + b;
     if (base->weight)
         b = v_load_up_to(base->weight + i, n, v_set(0)) * b;
-    return v_first_lanes(b, n);
+    return v_first_lanes(b, n, v_set(0));
 }
 
 static T base_at(const row_base *base, fl_size i)
@@ -237,7 +266,7 @@ FL_INLINE void add_base(row_sums *s, vf maximum, const row_base *base, const vf 
 /* Adds the classes [i, i + n) of a chunk, `together` vectors at a time; n is the constant STRIP for all strips but the
  * last. They lie at x, and their exponentials go to `to`. */
 FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, const row_base *base, int together,
-                           const T *x, fl_size i, fl_size n, T *to)
+                           const void *x, int halves, fl_size i, fl_size n, T *to)
 {
     vf logits[4 * UNIT], e[4 * UNIT];
     FL_UNROLL
@@ -251,7 +280,7 @@ FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, 
             v_prefetch(r->ahead + i * r->ahead_step + k * VECTOR_BYTES);
             v_prefetch_to_write(r->results + i * r->results_step + k * VECTOR_BYTES);
         }
-        logits[k] = v_load_up_to(x + k * WIDTH, left, logits[k]);
+        logits[k] = v_load_classes(x, halves, k * WIDTH, left, logits[k]);
     }
     FL_UNROLL
     for (int k = 0; k < 4 * UNIT; k += together)
@@ -267,21 +296,34 @@ FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, 
 }
 
 /* n classes of a chunk. `top` is the first class of the strip of the maximum, if it lies in the chunk. */
-FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base, const T *x, fl_size n, fl_size top,
-                           T *to)
+FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base, const void *x, int halves, fl_size n,
+                           fl_size top, T *to)
 {
     const row_constants row = {r->split, r->maximum, r->ahead, r->results, r->ahead_step, r->results_step};
-    const T *const top_x = r->top.x;
+    const void *const top_x = r->top.x;
     T nowhere[STRIP];
     const fl_size step = to ? 1 : 0;
     lane_sums exp = s->exp;
     fl_size i = 0;
     to = to ? to : nowhere;
     for (; i + STRIP <= n; i += STRIP)
-        add_classes(&exp, s, &row, base, MOST_EXPS, i == top && !base ? top_x : x + i, i, STRIP, to + i * step);
+        add_classes(&exp, s, &row, base, MOST_EXPS, i == top && !base ? top_x : classes_at(x, halves, i), halves, i, STRIP,
+                    to + i * step);
     if (i < n)
-        add_classes(&exp, s, &row, base, 1, i == top && !base ? top_x : x + i, i, n - i, to + i * step);
+        add_classes(&exp, s, &row, base, 1, i == top && !base ? top_x : classes_at(x, halves, i), halves, i, n - i,
+                    to + i * step);
     s->exp = exp;
+}
+
+/* By themselves, because their registers do not suffice for more. */
+static FL_OUTLINE void add_plain_stretch(row_sums *s, const wide_row *r, const T *x, fl_size n, fl_size top, T *to)
+{
+    add_stretch(s, r, NULL, x, 0, n, top, to);
+}
+
+static FL_OUTLINE void add_stretch_of_halves(row_sums *s, const wide_row *r, const char *x, fl_size n, fl_size top, T *to)
+{
+    add_stretch(s, r, NULL, x, 1, n, top, to);
 }
 
 /* Of numbers whose sum need not be compensated. */
@@ -319,7 +361,8 @@ static T row_maximum(wide_row *r, int64_t *start)
     *start = 0;
     for (fl_size c = 0; c < n_classes; c += piece) {
         fl_size n = n_classes - c < piece ? n_classes - c : piece, strip;
-        const T largest = find_maximum(row_chunk(r, c, n), n, &strip);
+        const T largest = x_halves(r) ? find_maximum(x_halves(r) + 2 * c, 1, n, &strip)
+                                      : find_maximum(row_chunk(r, c, n), 0, n, &strip);
         *start = largest > maximum ? c + strip * STRIP : *start;
         maximum = largest > maximum ? largest : maximum;
     }
@@ -339,20 +382,28 @@ static fl_size next_top(wide_row *r, T maximum, fl_size first)
     return -1;
 }
 
+/* Its n classes, which begin at x. */
+FL_INLINE void copy_strip(top_strip *top, const void *x, int halves, fl_size n, vf maximum)
+{
+    const vf least = v_set((T)-INFINITY);
+    top->ties = 0;
+    FL_UNROLL
+    for (fl_size k = 0; k < STRIP; k += WIDTH) {
+        const vf v = n > k ? v_load_classes(x, halves, k, n - k, least) : least;
+        v_store_classes(top->x, halves, k, WIDTH, v_where_eq(v, maximum, least, v));
+        v_store(top->ones + k, v_where_eq(v, maximum, v_set(1), v_set(0)));
+        top->ties += v_count_eq(v, maximum);
+    }
+}
+
 /* Before the exponentials, which may overwrite it. */
 static void copy_top_strip(wide_row *r, vf maximum, fl_size start)
 {
-    const vf least = v_set((T)-INFINITY);
     const fl_size left = r->job->n_classes - start, n = left < STRIP ? left : STRIP;
-    const T *x = row_chunk(r, start, n);
-    r->top.ties = 0;
-    FL_UNROLL
-    for (fl_size k = 0; k < STRIP; k += WIDTH) {
-        const vf v = n > k ? v_load_up_to(x + k, n - k, least) : least;
-        v_store(r->top.x + k, v_where_eq(v, maximum, least, v));
-        v_store(r->top.ones + k, v_where_eq(v, maximum, v_set(1), v_set(0)));
-        r->top.ties += v_count_eq(v, maximum);
-    }
+    if (x_halves(r))
+        copy_strip(&r->top, x_halves(r) + 2 * start, 1, n, maximum);
+    else
+        copy_strip(&r->top, row_chunk(r, start, n), 0, n, maximum);
 }
 
 /* The exponentials of the maxima, into a chunk of n. */
@@ -412,7 +463,7 @@ static void wide_statistics(wide_row *r, row_group *g)
     }
     for (fl_size c = 0; c < n_classes; c += step) {
         fl_size n = n_classes - c < step ? n_classes - c : step;
-        const T *x = row_chunk(r, c, n);
+        const T *x = x_halves(r) ? NULL : row_chunk(r, c, n);
         T *to = r->keep ? r->grad + c : NULL;
         r->ahead = job->input.data + (r->start + c + r->next) * r->ahead_step;
         /* `keep` writes it in this pass, from `stage` it is written in the next. So far ahead, because its lines are read
@@ -420,9 +471,12 @@ static void wide_statistics(wide_row *r, row_group *g)
         r->results = job->grad.data + (r->start + c + (r->all_grad ? 1024 : 0)) * r->results_step;
         if (with_base) {
             row_base base = base_chunk(r, c, n);
-            add_stretch(&s, r, &base, x, n, -1, to);
+            add_stretch(&s, r, &base, x, 0, n, -1, to);
         } else {
-            add_stretch(&s, r, NULL, x, n, strip - c, to);
+            if (x_halves(r))
+                add_stretch_of_halves(&s, r, x_halves(r) + 2 * c, n, strip - c, to);
+            else
+                add_plain_stretch(&s, r, x, n, strip - c, to);
             if (to && strip >= c && strip < c + n)
                 mend_top_strip(&r->top, n - (strip - c), to + (strip - c));
         }
@@ -448,9 +502,9 @@ static void infinite_logsumexp(wide_row *r, row_group *g)
     g->others[r->lane] = others;
 }
 
-/* From exponentials, which lie in `grad` if `kept`, to gradient and Hessian. */
+/* From exponentials, if they are `kept`, else from the classes themselves to gradient and Hessian. */
 FL_INLINE void wide_derivatives(const wide_row *r, int kept, int focal, const row_base *base, const T *x, fl_size n,
-                                const row_factors *f, T *grad, T *hess)
+                                const row_factors *f, void *grad, int grad_halves, T *hess)
 {
     const int l = r->lane;
     const vf exp_factor = v_set(f->exp_factor[l]), base_factor = v_set(base ? f->base_factor[l] : 0);
@@ -458,8 +512,7 @@ FL_INLINE void wide_derivatives(const wide_row *r, int kept, int focal, const ro
     const vf curvature = v_set(hess && focal ? f->curvature[l] : 0);
     for (fl_size i = 0; i < n; i += WIDTH) {
         const fl_size left = n - i;
-        const T *from = kept ? grad + i : x + i;
-        vf e = v_load_up_to(from, left, v_set(0));
+        vf e = v_load_up_to(x + i, left, v_set(0));
         if (!kept) {
             e = v_exp_below(e, r->split);
             if (i % LANES == 0)
@@ -469,9 +522,35 @@ FL_INLINE void wide_derivatives(const wide_row *r, int kept, int focal, const ro
         vf bend = focal ? p * (hess_factor * (v_set(1) - p) + curvature * p) : hess_factor * p * (v_set(1) - p);
         if (base) /* at once: the rounding of a product would be one too many where the terms are large */
             slope = v_fma(e, exp_factor, -(base_factor * v_base(base, i, left)));
-        v_store_up_to(grad + i, left, slope);
+        v_store_classes(grad, grad_halves, i, left, slope);
         if (hess)
             v_store_up_to(hess + i, left, bend);
+    }
+}
+
+/* The gradient alone of float16 whose exponentials have not been kept. */
+static FL_OUTLINE void derivatives_of_halves(const wide_row *r, const char *x, fl_size n, const row_factors *f, char *grad)
+{
+    const vf exp_factor = v_set(f->exp_factor[r->lane]);
+    const maximum_split split = r->split;
+    fl_size i = 0;
+    for (; i + STRIP <= n; i += STRIP) {
+        vf e[4 * UNIT];
+        v_prefetch_to_write(r->results + i * r->results_step);
+        v_prefetch_to_write(r->results + i * r->results_step + 64);
+        FL_UNROLL
+        for (int k = 0; k < 4 * UNIT; k++)
+            e[k] = v_load_halves(x + 2 * (i + k * WIDTH), WIDTH, exp_factor);
+        FL_UNROLL
+        for (int k = 0; k < 4 * UNIT; k += MOST_EXPS)
+            v_exps_below(e + k, MOST_EXPS, split, e + k);
+        FL_UNROLL
+        for (int k = 0; k < 4 * UNIT; k++)
+            v_store_halves(grad + 2 * (i + k * WIDTH), WIDTH, e[k] * exp_factor);
+    }
+    for (; i < n; i += WIDTH) {
+        const vf e = v_load_halves(x + 2 * i, n - i, v_set(0));
+        v_store_halves(grad + 2 * i, n - i, v_exp_below(e, split) * exp_factor);
     }
 }
 
@@ -502,8 +581,9 @@ static void wide_gradient(wide_row *r, const row_group *g, const row_factors *f)
     for (fl_size c = 0; c < n_classes; c += r->step) {
         fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
         T *grad = r->grad ? r->grad + c : r->stage, *hess = NULL;
+        char *halves = grad_halves(r) ? grad_halves(r) + 2 * (r->start + c) : NULL;
         r->results = job->grad.data + (r->start + c) * r->results_step;
-        const T *x = kept ? NULL : row_chunk(r, c, n);
+        const T *x = kept ? grad : x_halves(r) ? NULL : row_chunk(r, c, n);
         row_base base_terms, *base = NULL;
         if (job->hess.data)
             hess = r->hess ? r->hess + c : r->hess_chunk;
@@ -512,23 +592,31 @@ static void wide_gradient(wide_row *r, const row_group *g, const row_factors *f)
             base = &base_terms;
         }
         if (job->op == FL_SOFTMAX_FOCAL)
-            wide_derivatives(r, kept, 1, NULL, x, n, f, grad, hess);
+            wide_derivatives(r, kept, 1, NULL, x, n, f, grad, 0, hess);
         else if (hess)
-            wide_derivatives(r, kept, 0, base, x, n, f, grad, hess);
+            wide_derivatives(r, kept, 0, base, x, n, f, grad, 0, hess);
         else if (base)
-            wide_derivatives(r, kept, 0, base, x, n, f, grad, NULL);
+            wide_derivatives(r, kept, 0, base, x, n, f, grad, 0, NULL);
+        else if (kept && halves)
+            wide_derivatives(r, 1, 0, NULL, x, n, f, halves, 1, NULL);
         else if (kept)
-            wide_derivatives(r, 1, 0, NULL, NULL, n, f, grad, NULL);
+            wide_derivatives(r, 1, 0, NULL, x, n, f, grad, 0, NULL);
+        else if (halves)
+            derivatives_of_halves(r, x_halves(r) + 2 * c, n, f, halves);
         else
-            wide_derivatives(r, 0, 0, NULL, x, n, f, grad, NULL);
+            wide_derivatives(r, 0, 0, NULL, x, n, f, grad, 0, NULL);
         if (job->op == FL_SOFTMAX_FOCAL)
             mend_focal_row(g, r->lane, c, n, 1, grad, hess);
-        else if (job->op == FL_CROSS_ENTROPY)
+        else if (job->op == FL_CROSS_ENTROPY && !halves)
             mend_chunk(r, g, f, c, n, base, grad, hess);
-        if (!r->grad)
+        if (!r->grad && !halves)
             view_write(&job->grad, r->start + c, n, grad);
         if (hess && !r->hess)
             view_write(&job->hess, r->start + c, n, hess);
+    }
+    if (grad_halves(r) && g->label[r->lane] >= 0) {
+        const uint16_t slope = f16_of_value((T)label_slope(g, r->lane, f->ratio[r->lane]));
+        memcpy(grad_halves(r) + 2 * (r->start + g->label[r->lane]), &slope, sizeof slope);
     }
 }
 
@@ -568,13 +656,20 @@ static wide_row open_rows(const fl_rows_job *job)
     r.all_hess = job->hess.data ? view_direct(&job->hess) : NULL;
     r.target = job->target.data ? view_direct(&job->target) : NULL;
     r.weight = job->weight.data ? view_direct(&job->weight) : NULL;
+    /* Where nothing needs the classes in type T, and the gradient can be written as they are walked. */
+    const int walks = FL_CONVERTS_HALVES && (job->op == FL_CROSS_ENTROPY || job->op == FL_SOFTMAX) && !has_base(job) &&
+                      !job->hess.data;
+    r.grad_halves = walks && job->grad.data ? view_halves(&job->grad) : NULL;
+    r.input_halves = walks && (!job->grad.data || r.all_grad || r.grad_halves) ? view_halves(&job->input) : NULL;
     const int base_lies = (!job->target.data || r.target) && (!job->weight.data || r.weight);
     const int rest_lies = base_lies && (!job->hess.data || r.all_hess);
     const int can_stage = job->n_classes <= STAGE && rest_lies;
-    r.stage_input = !r.input && can_stage;
+    r.stage_input = !r.input && !r.input_halves && can_stage;
     r.stage_grad = job->grad.data && !r.all_grad && can_stage;
-    const int has_x = r.input || r.stage_input, has_grad = r.all_grad || r.stage_grad;
-    const int whole = has_x && (!job->grad.data || has_grad) && rest_lies;
+    if (!r.stage_grad && !r.input_halves)
+        r.grad_halves = NULL;
+    const int has_x = r.input || r.input_halves || r.stage_input, has_grad = r.all_grad || r.stage_grad;
+    const int whole = has_x && (!job->grad.data || has_grad || r.grad_halves) && rest_lies;
     r.step = whole ? job->n_classes : rest_lies ? STAGE : CHUNK;
     r.ahead_step = job->input.ndim == 1 ? job->input.strides[0] : 0;
     r.results_step = job->grad.data && job->grad.ndim == 1 ? job->grad.strides[0] : 0;
@@ -593,8 +688,20 @@ static void select_row(wide_row *r, fl_size row, int l)
     r->start = (row + l) * r->job->n_classes;
     T *stage = staged_row(r, l);
     r->x = r->input ? r->input + r->start : r->stage_input ? stage : NULL;
+    r->x_halves = r->input_halves ? r->input_halves + 2 * r->start : NULL;
     r->grad = r->all_grad ? r->all_grad + r->start : r->stage_grad ? stage : NULL;
     r->hess = r->all_hess ? r->all_hess + r->start : NULL;
+}
+
+static T class_at(const wide_row *r, fl_size c)
+{
+    uint16_t half;
+    if (r->x)
+        return r->x[c];
+    if (!x_halves(r))
+        return view_at(&r->job->input, r->start + c);
+    memcpy(&half, x_halves(r) + 2 * c, sizeof half);
+    return value_of_f16(half);
 }
 
 /* Label and maximum of rows [first, last) of the group, then their sums. */
@@ -606,7 +713,7 @@ static void statistics_of_rows(wide_row *r, fl_size row, int first, int last, ro
         if (r->stage_input && g->label[l] != SKIPPED)
             view_read(&job->input, r->start, job->n_classes, staged_row(r, l));
         if (g->label[l] >= 0)
-            g->label_logit[l] = r->x ? r->x[g->label[l]] : view_at(&job->input, r->start + g->label[l]);
+            g->label_logit[l] = class_at(r, g->label[l]);
         if (g->label[l] != SKIPPED)
             g->maximum[l] = row_maximum(r, &g->top[l]);
     }
@@ -642,7 +749,7 @@ static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, r
             wide_log_softmax(r, g, logs[l]);
         else
             wide_gradient(r, g, &factors);
-        if (r->stage_grad && g->label[l] != SKIPPED)
+        if (r->stage_grad && !grad_halves(r) && g->label[l] != SKIPPED)
             view_write(&job->grad, r->start, job->n_classes, r->grad);
     }
 }
