@@ -3,8 +3,7 @@
 from libc.stdint cimport uint64_t
 
 cdef extern from "kernels/parallel.h" nogil:
-    ctypedef struct fl_region:
-        pass
+    ctypedef void fl_task(void *work, Py_ssize_t block) noexcept
 
 cdef extern from "kernels/types.h" nogil:
     enum:
@@ -117,12 +116,7 @@ cdef object result_dtype(array, int kind)
 cdef int threads_for(Py_ssize_t n_blocks, n_threads) except 0
 
 # See parallel.h, which engine alone is linked with.
-cdef int call_begins(int n_threads) noexcept nogil
-cdef void call_ends() noexcept nogil
-cdef fl_region region_begins() noexcept nogil
-cdef void thread_begins(fl_region *region) noexcept nogil
-cdef Py_ssize_t next_block(fl_region *region) noexcept nogil
-cdef void thread_ends(fl_region *region) noexcept nogil
+cdef void run_blocks(fl_task *task, void *work, Py_ssize_t n_blocks, int n_threads) noexcept nogil
 
 # The number that the sum of the losses is divided by.
 cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape,

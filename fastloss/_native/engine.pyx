@@ -16,12 +16,7 @@ cdef extern from "kernels/dispatch.h" nogil:
 cdef extern from "kernels/parallel.h" nogil:
     int fl_parallel_init()
     int fl_parallel_limit()
-    int fl_call_begins(int n_threads)
-    void fl_call_ends()
-    fl_region fl_region_begins()
-    void fl_thread_begins(fl_region *region)
-    Py_ssize_t fl_next_block(fl_region *region)
-    void fl_thread_ends(fl_region *region)
+    void fl_run_blocks(fl_task *task, void *work, Py_ssize_t n_blocks, int n_threads)
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, cnp.dtype descr, int subok)
@@ -353,28 +348,8 @@ cdef int threads_for(Py_ssize_t n_blocks, n_threads) except 0:
     return -min(current_threads(), n_blocks) if n_threads is None else min(n_threads, n_blocks)
 
 
-cdef int call_begins(int n_threads) noexcept nogil:
-    return fl_call_begins(n_threads)
-
-
-cdef void call_ends() noexcept nogil:
-    fl_call_ends()
-
-
-cdef fl_region region_begins() noexcept nogil:
-    return fl_region_begins()
-
-
-cdef void thread_begins(fl_region *region) noexcept nogil:
-    fl_thread_begins(region)
-
-
-cdef Py_ssize_t next_block(fl_region *region) noexcept nogil:
-    return fl_next_block(region)
-
-
-cdef void thread_ends(fl_region *region) noexcept nogil:
-    fl_thread_ends(region)
+cdef void run_blocks(fl_task *task, void *work, Py_ssize_t n_blocks, int n_threads) noexcept nogil:
+    fl_run_blocks(task, work, n_blocks, n_threads)
 
 
 cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape,

@@ -1,6 +1,5 @@
 """The elementwise losses: from checked arguments to results. What a loss is, is losses.def's and the formulas'."""
 
-from cython.parallel cimport parallel
 from libc.stdlib cimport calloc, free
 
 import numpy
@@ -87,32 +86,25 @@ cdef void set_blocks(fl_pointwise_job *job, Py_ssize_t size) noexcept:
     job.n_blocks = (size - 1) // block + 1 if size else 0
 
 
-cdef void run_blocks(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl_pointwise_partial *partials,
-                     int n_threads) noexcept nogil:
-    cdef Py_ssize_t b = 0
-    cdef fl_region region
-    if n_threads == 1:
-        for b in range(job.n_blocks):
-            kernel(job, b, &partials[b])
-    else:
-        region = region_begins()
-        with parallel(num_threads=n_threads):
-            thread_begins(&region)
-            b = next_block(&region)
-            while b < job.n_blocks:
-                kernel(job, b, &partials[b])
-                b = next_block(&region)
-            thread_ends(&region)
+ctypedef struct pointwise_call:
+    fl_pointwise_kernel kernel
+    const fl_pointwise_job *job
+    fl_pointwise_partial *partials
 
 
-cdef void launch(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl_pointwise_partial *partials,
-                 int n_threads) noexcept:
-    if job.n_blocks < 2:
-        run_blocks(kernel, job, partials, 1)
-    else:
+cdef void run_block(void *work, Py_ssize_t block) noexcept nogil:
+    cdef pointwise_call *call = <pointwise_call *>work
+    call.kernel(call.job, block, &call.partials[block])
+
+
+cdef void launch(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl_pointwise_partial *partials, int n_threads) noexcept:
+    cdef pointwise_call call
+    if job.n_blocks == 1:
+        kernel(job, 0, partials)
+    elif job.n_blocks:
+        call.kernel, call.job, call.partials = kernel, job, partials
         with nogil:
-            run_blocks(kernel, job, partials, call_begins(n_threads))
-            call_ends()
+            run_blocks(run_block, &call, job.n_blocks, n_threads)
 
 
 cdef int add_check(fl_pointwise_job *job, const fl_view *view, tuple domain, bint always) except -1:

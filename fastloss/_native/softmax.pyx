@@ -4,7 +4,6 @@
 conversion, is checked here; everything rarer, and every error text, is _check.py's.
 """
 
-from cython.parallel cimport parallel
 from libc.stdlib cimport calloc, free
 
 import numpy
@@ -44,31 +43,25 @@ cdef void set_blocks(fl_rows_job *job) noexcept:
     job.n_blocks = (job.n_rows - 1) // rows + 1 if job.n_rows else 0
 
 
-cdef void run_blocks(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial *partials,
-                     int n_threads) noexcept nogil:
-    cdef Py_ssize_t b = 0
-    cdef fl_region region
-    if n_threads == 1:
-        for b in range(job.n_blocks):
-            kernel(job, b, &partials[b])
-    else:
-        region = region_begins()
-        with parallel(num_threads=n_threads):
-            thread_begins(&region)
-            b = next_block(&region)
-            while b < job.n_blocks:
-                kernel(job, b, &partials[b])
-                b = next_block(&region)
-            thread_ends(&region)
+ctypedef struct rows_call:
+    fl_rows_kernel kernel
+    const fl_rows_job *job
+    fl_rows_partial *partials
+
+
+cdef void run_block(void *work, Py_ssize_t block) noexcept nogil:
+    cdef rows_call *call = <rows_call *>work
+    call.kernel(call.job, block, &call.partials[block])
 
 
 cdef void launch(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial *partials, int n_threads) noexcept:
-    if job.n_blocks < 2:
-        run_blocks(kernel, job, partials, 1)
-    else:
+    cdef rows_call call
+    if job.n_blocks == 1:
+        kernel(job, 0, partials)
+    elif job.n_blocks:
+        call.kernel, call.job, call.partials = kernel, job, partials
         with nogil:
-            run_blocks(kernel, job, partials, call_begins(n_threads))
-            call_ends()
+            run_blocks(run_block, &call, job.n_blocks, n_threads)
 
 
 cdef object take_input(fl_rows_job *job, int op, str name, array, axis, int *class_axis):

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #endif
 #include "parallel.h"
+#include <fenv.h>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -71,9 +72,9 @@ int fl_parallel_limit(void)
     return threads > 1 ? threads : 1;
 }
 
-int fl_call_begins(int n_threads)
+/* How many threads a call may use that has begun. */
+static int threads_of_call(int n_threads, int others)
 {
-    const int others = add_to_calls(1);
     if (child_is_serial)
         return 1;
     if (n_threads > 0)
@@ -81,7 +82,12 @@ int fl_call_begins(int n_threads)
     return -n_threads / (others + 1) > 1 ? -n_threads / (others + 1) : 1;
 }
 
-void fl_call_ends(void) { add_to_calls(-1); }
+/* What the threads of a parallel region share. */
+typedef struct {
+    fenv_t mode;     /* how the thread that makes it rounds, and whether it takes subnormal numbers for 0 */
+    fl_size n_taken; /* blocks, and those that nobody got */
+    fl_size n_begun; /* threads, apart from the one that makes it */
+} region;
 
 static fl_size count(fl_size *counter)
 {
@@ -95,19 +101,6 @@ static fl_size count(fl_size *counter)
 #endif
 }
 
-fl_region fl_region_begins(void)
-{
-    fl_region region;
-    region.n_taken = region.n_begun = 0;
-    fegetenv(&region.mode);
-    return region;
-}
-
-/* Not OpenMP's own dynamic schedule: of Cython's prange gcc makes a loop before which all threads wait for each other. The
- * caller then computes nothing until the last thread has woken up, which after a pause takes Linux a millisecond or more
- * where it puts that thread on the caller's processor (19 of 20 regions on a machine with two). */
-fl_size fl_next_block(fl_region *region) { return count(&region->n_taken); }
-
 #ifdef _OPENMP
 /* OpenMP's threads have the floating-point mode of whoever made them, which may have been another caller in another mode
  * (JAX calls back with subnormal numbers taken for 0): within a region they have that of its own. */
@@ -117,27 +110,52 @@ static __declspec(thread) fenv_t own_mode;
 static _Thread_local fenv_t own_mode;
 #endif
 
-void fl_thread_begins(fl_region *region)
+static void thread_begins(region *shared)
 {
     if (omp_get_thread_num() == 0)
         return;
-    count(&region->n_begun);
+    count(&shared->n_begun);
     fegetenv(&own_mode);
-    fesetenv(&region->mode);
+    fesetenv(&shared->mode);
 }
 
 /* A thread that has not begun may be waiting for the caller's processor, on which the caller would wait for it. */
-void fl_thread_ends(fl_region *region)
+static void thread_ends(region *shared)
 {
     if (omp_get_thread_num() > 0)
         fesetenv(&own_mode);
 #ifdef __linux__
-    else if (__atomic_load_n(&region->n_begun, __ATOMIC_RELAXED) < omp_get_num_threads() - 1)
+    else if (__atomic_load_n(&shared->n_begun, __ATOMIC_RELAXED) < omp_get_num_threads() - 1)
         sched_yield();
 #endif
 }
-#else
-void fl_thread_begins(fl_region *region) { (void)region; }
 
-void fl_thread_ends(fl_region *region) { (void)region; }
+/* Not OpenMP's own dynamic schedule: of Cython's prange gcc makes a loop before which all threads wait for each other. The
+ * caller then computes nothing until the last thread has woken up, which after a pause takes Linux a millisecond or more
+ * where it puts that thread on the caller's processor (19 of 20 regions on a machine with two). */
+static void run_in_region(fl_task *task, void *work, fl_size n_blocks, int n_threads)
+{
+    region shared = {.n_taken = 0, .n_begun = 0};
+    fegetenv(&shared.mode);
+#pragma omp parallel num_threads(n_threads)
+    {
+        thread_begins(&shared);
+        for (fl_size block = count(&shared.n_taken); block < n_blocks; block = count(&shared.n_taken))
+            task(work, block);
+        thread_ends(&shared);
+    }
+}
 #endif
+
+void fl_run_blocks(fl_task *task, void *work, fl_size n_blocks, int n_threads)
+{
+    const int threads = threads_of_call(n_threads, add_to_calls(1));
+#ifdef _OPENMP
+    if (threads > 1)
+        run_in_region(task, work, n_blocks, threads);
+    else
+#endif
+        for (fl_size block = 0; block < n_blocks; block++)
+            task(work, block);
+    add_to_calls(-1);
+}

@@ -1,0 +1,496 @@
+/* Rows of more than NARROW classes, the first half: what is added up over a row. wide_rows.h is the second, and says how
+ * both walk. */
+#ifndef FASTLOSS_WIDE_SUMS_H
+#define FASTLOSS_WIDE_SUMS_H
+
+#include "narrow_rows.h"
+
+/* Four units are added pairwise before they enter a compensated sum: long runs of equal terms would otherwise drift by
+ * a quarter ULP a term. */
+enum { STRIP = 4 * LANES };
+
+/* What fits on the stack: a row, or several short ones, that cannot be used where they lie. 16 kB. */
+enum { STAGE = 16384 / (int)sizeof(T) };
+
+/* The largest entry of each lane, NaN being passed over, and minus the number of the first strip that has it. */
+typedef struct {
+    vf maximum[UNIT], strip[UNIT];
+} lane_maxima;
+
+FL_INLINE void add_strip_maximum(lane_maxima *m, const vf largest[UNIT], fl_size number)
+{
+    FL_UNROLL
+    for (int k = 0; k < UNIT; k++) {
+        m->strip[k] = v_where_lt(m->maximum[k], largest[k], v_set(-(T)number), m->strip[k]);
+        m->maximum[k] = v_max(largest[k], m->maximum[k]);
+    }
+}
+
+/* Classes [i, i + n), up to a vector of them, of a row of float16 or of type T. `halves` is a constant in every loop. */
+FL_INLINE vf v_load_classes(const void *x, int halves, fl_size i, fl_size n, vf rest)
+{
+    return halves ? v_load_halves((const char *)x + 2 * i, n, rest) : v_load_up_to((const T *)x + i, n, rest);
+}
+
+FL_INLINE void v_store_classes(void *to, int halves, fl_size i, fl_size n, vf v)
+{
+    if (halves)
+        v_store_halves((char *)to + 2 * i, n, v);
+    else
+        v_store_up_to((T *)to + i, n, v);
+}
+
+/* Where they lie. */
+FL_INLINE const void *classes_at(const void *x, int halves, fl_size i)
+{
+    return (const char *)x + i * (halves ? 2 : (fl_size)sizeof(T));
+}
+
+/* The largest of n entries; *strip is the first that has it. */
+FL_INLINE T find_maximum(const void *x, int halves, fl_size n, fl_size *strip)
+{
+    const vf least = v_set((T)-INFINITY);
+    lane_maxima m;
+    vf largest[UNIT];
+    fl_size i = 0;
+    for (int k = 0; k < UNIT; k++) {
+        m.maximum[k] = least;
+        m.strip[k] = v_set(0);
+    }
+    for (; i + STRIP <= n; i += STRIP) {
+        FL_UNROLL
+        for (int k = 0; k < 4 * UNIT; k++)
+            largest[k % UNIT] = v_max(v_load_classes(x, halves, i + k * WIDTH, WIDTH, least),
+                                      k < UNIT ? least : largest[k % UNIT]);
+        add_strip_maximum(&m, largest, i / STRIP);
+    }
+    if (i < n) {
+        for (int k = 0; k < UNIT; k++)
+            largest[k] = least;
+        for (fl_size at = i; at < n; at += WIDTH)
+            largest[0] = v_max(v_load_classes(x, halves, at, n - at, least), largest[0]);
+        add_strip_maximum(&m, largest, i / STRIP);
+    }
+    vf maximum = m.maximum[0], first = least;
+    for (int k = 1; k < UNIT; k++)
+        maximum = v_max(m.maximum[k], maximum);
+    const T result = v_largest_lane(maximum);
+    for (int k = 0; k < UNIT; k++)
+        first = v_max(v_where_eq(m.maximum[k], v_set(result), m.strip[k], least), first);
+    *strip = (fl_size)-v_largest_lane(first);
+    return result;
+}
+
+/* The first of n entries that equals the maximum, which none exceeds, or -1. */
+static fl_size find_equal(const T *x, fl_size n, T maximum)
+{
+    enum { STEP = 4 * WIDTH };
+    fl_size i = 0;
+    for (; i + STEP <= n; i += STEP) {
+        vf largest = v_set((T)-INFINITY);
+        FL_UNROLL
+        for (int k = 0; k < STEP; k += WIDTH)
+            largest = v_max(v_load(x + i + k), largest);
+        if (v_find(largest, v_set(maximum)) >= 0)
+            break;
+    }
+    for (; i + WIDTH <= n; i += WIDTH) {
+        int lane = v_find(v_load(x + i), v_set(maximum));
+        if (lane >= 0)
+            return i + lane;
+    }
+    for (; i < n; i++)
+        if (x[i] == maximum)
+            return i;
+    return -1;
+}
+
+/* Adds a strip of four units, pairwise first. */
+FL_INLINE void add_strip(lane_sums *s, const vf e[4 * UNIT])
+{
+    for (int k = 0; k < UNIT; k++)
+        v_two_sum(&s->sum[k], &s->error[k], (e[k] + e[k + UNIT]) + (e[k + 2 * UNIT] + e[k + 3 * UNIT]));
+}
+
+/* After so many classes the lanes' sums go home to double: over a row of millions their errors would grow until they round
+ * themselves. A multiple of every chunk. */
+enum { FOLD = 65536 };
+
+FL_INLINE void fold(fl_sum *total, lane_sums *lanes)
+{
+    const fl_sum sum = sum_lanes(lanes->sum, lanes->error);
+    fl_add(total, sum.hi);
+    total->lo += sum.lo;
+    *lanes = NO_SUMS;
+}
+
+/* The strip in which a row's maximum lies. What is added up over the row leaves one maximum out; with this copy, which
+ * has none, in the place of the strip, no other strip need compare, and no branch depend on where it is. */
+typedef struct {
+    FL_ALIGNED T x[STRIP], ones[STRIP]; /* the classes as they lie in the row, but -inf for the maximum and beyond the
+                                         * row; 1 for the maximum */
+    int ties;                           /* how many have the maximum, if that is a number */
+} top_strip;
+
+/* The rows of a job, and one of them on its way through the passes. */
+typedef struct {
+    /* input, exponentials or gradient of a chunk of classes, if they do not lie in memory of type T */
+    FL_ALIGNED T stage[STAGE];
+    T target_chunk[CHUNK], weight_chunk[CHUNK], hess_chunk[CHUNK];
+    const fl_rows_job *job;
+    const T *input, *target, *weight; /* all of their memory, or NULL */
+    T *all_grad, *all_hess;
+    char *input_halves, *grad_halves; /* the same of float16, where it is converted on the way */
+    int keep; /* the exponentials, in the gradient's memory */
+    int stage_input, stage_grad; /* they lie in `stage`, which begins with row `staged` of the group */
+    int staged;
+    fl_size step;  /* classes a chunk */
+    fl_size next;  /* how far ahead to fetch input */
+    const char *ahead; /* what to fetch while a chunk is added up */
+    fl_size ahead_step; /* bytes a class */
+    char *results; /* the memory of the gradient, to be fetched too before it is written */
+    fl_size results_step; /* bytes a class; 0 if there is none, or it is not contiguous */
+    int lane;
+    fl_size start; /* of the row in the flat views */
+    const T *x;    /* its memory, or NULL */
+    const char *x_halves;
+    T *grad, *hess;
+    maximum_split split;
+    vf maximum;
+    top_strip top;
+} wide_row;
+
+/* Where the processor does not convert float16, the compiler is to know that these are NULL. */
+FL_INLINE const char *x_halves(const wide_row *r) { return FL_CONVERTS_HALVES ? r->x_halves : NULL; }
+FL_INLINE char *grad_halves(const wide_row *r) { return FL_CONVERTS_HALVES ? r->grad_halves : NULL; }
+
+/* n elements of a view, where they lie if they may be read there. */
+static const T *chunk_of(const fl_view *view, const T *direct, fl_size start, fl_size n, T *scratch)
+{
+    if (direct)
+        return direct + start;
+    view_read(view, start, n, scratch);
+    return scratch;
+}
+
+static const T *row_chunk(wide_row *r, fl_size c, fl_size n)
+{
+    return r->x ? r->x + c : chunk_of(&r->job->input, NULL, r->start + c, n, r->stage);
+}
+
+/* What the target spreads over the classes of a chunk: weight (kept target + uniform), of which weight and target
+ * may be missing. */
+typedef struct {
+    const T *target, *weight;
+    vf kept, uniform;
+} row_base;
+
+static row_base base_chunk(wide_row *r, fl_size c, fl_size n)
+{
+    const fl_rows_job *job = r->job;
+    row_base base = {NULL, NULL, v_set((T)(1 - job->smoothing)), v_set((T)(job->smoothing / (double)job->n_classes))};
+    if (job->target.data)
+        base.target = chunk_of(&job->target, r->target, r->start + c, n, r->target_chunk);
+    if (job->weight.data)
+        base.weight = chunk_of(&job->weight, r->weight, c, n, r->weight_chunk);
+    return base;
+}
+
+/* Of classes [i, i + n) of the chunk; 0 in the lanes from n on. */
+FL_INLINE vf v_base(const row_base *base, fl_size i, fl_size n)
+{
+    vf b = base->uniform;
+    if (base->target)
+        b = v_load_up_to(base->target + i, n, v_set(0)) * base->kept + b;
+    if (base->weight)
+        b = v_load_up_to(base->weight + i, n, v_set(0)) * b;
+    return v_first_lanes(b, n, v_set(0));
+}
+
+static T base_at(const row_base *base, fl_size i)
+{
+    T lanes[WIDTH];
+    v_store(lanes, v_base(base, i, 1));
+    return lanes[0];
+}
+
+/* What is added up over a row. */
+typedef struct {
+    lane_sums exp; /* of all classes but one maximum or, if the target spreads something, all maxima; then also */
+    lane_sums base, distance;      /* base of all classes but the maxima; base (maximum - x) of all, */
+    vf ties[UNIT], base_top[UNIT]; /* how many maxima there are, and their bases */
+} row_sums;
+
+static const row_sums NO_ROW_SUMS;
+
+/* What a loop over classes needs of its row, in variables of the loop: what lies in wide_row might have been written to
+ * through a pointer to results, and would be read again for every vector. */
+typedef struct {
+    maximum_split split;
+    vf maximum;
+    const char *ahead, *results; /* what to fetch with the first strip */
+    fl_size ahead_step, results_step; /* bytes a class */
+} row_constants;
+
+/* Adds what the target spreads over a strip, and takes its maxima out of the exponentials. */
+FL_INLINE void add_base(row_sums *s, vf maximum, const row_base *base, const vf x[4 * UNIT], fl_size i, fl_size n,
+                        vf e[4 * UNIT])
+{
+    vf b[4 * UNIT], distance[4 * UNIT];
+    FL_UNROLL
+    for (int k = 0; k < 4 * UNIT; k++) {
+        const fl_size left = n - k * WIDTH;
+        b[k] = distance[k] = v_set(0);
+        if (left <= 0)
+            continue;
+        b[k] = v_base(base, i + k * WIDTH, left);
+        distance[k] = v_where_eq(b[k], v_set(0), v_set(0), b[k] * (maximum - x[k])); /* 0 * inf counts 0 */
+        s->base_top[k % UNIT] = s->base_top[k % UNIT] + v_where_eq(x[k], maximum, b[k], v_set(0));
+        b[k] = v_where_eq(x[k], maximum, v_set(0), b[k]);
+        e[k] = v_where_eq(x[k], maximum, v_set(0), e[k]);
+        s->ties[k % UNIT] = v_where_eq(x[k], maximum, s->ties[k % UNIT] + v_set(1), s->ties[k % UNIT]);
+    }
+    add_strip(&s->base, b);
+    add_strip(&s->distance, distance);
+}
+
+/* Adds the classes [i, i + n) of a chunk, `together` vectors at a time; n is the constant STRIP for all strips but the
+ * last. They lie at x, and their exponentials go to `to`. */
+FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, const row_base *base, int together,
+                           const void *x, int halves, fl_size i, fl_size n, T *to)
+{
+    vf logits[4 * UNIT], e[4 * UNIT];
+    FL_UNROLL
+    for (int k = 0; k < 4 * UNIT; k++) {
+        const fl_size left = n - k * WIDTH;
+        e[k] = v_set(0);
+        logits[k] = v_set((T)-INFINITY);
+        if (left <= 0)
+            continue;
+        if (k % UNIT == 0) { /* constant offsets cost no instruction: where classes are narrower than T, some in vain */
+            v_prefetch(r->ahead + i * r->ahead_step + k * VECTOR_BYTES);
+            v_prefetch_to_write(r->results + i * r->results_step + k * VECTOR_BYTES);
+        }
+        logits[k] = v_load_classes(x, halves, k * WIDTH, left, logits[k]);
+    }
+    FL_UNROLL
+    for (int k = 0; k < 4 * UNIT; k += together)
+        if (n > k * WIDTH)
+            v_exps_below(logits + k, together, r->split, e + k);
+    FL_UNROLL
+    for (int k = 0; k < 4 * UNIT; k++)
+        if (n > k * WIDTH)
+            v_store_up_to(to + k * WIDTH, n - k * WIDTH, e[k]);
+    if (base)
+        add_base(s, r->maximum, base, logits, i, n, e);
+    add_strip(exp, e);
+}
+
+/* n classes of a chunk. `top` is the first class of the strip of the maximum, if it lies in the chunk. */
+FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base, const void *x, int halves, fl_size n,
+                           fl_size top, T *to)
+{
+    const row_constants row = {r->split, r->maximum, r->ahead, r->results, r->ahead_step, r->results_step};
+    const void *const top_x = r->top.x;
+    T nowhere[STRIP];
+    const fl_size step = to ? 1 : 0;
+    lane_sums exp = s->exp;
+    fl_size i = 0;
+    to = to ? to : nowhere;
+    for (; i + STRIP <= n; i += STRIP)
+        add_classes(&exp, s, &row, base, MOST_EXPS, i == top && !base ? top_x : classes_at(x, halves, i), halves, i, STRIP,
+                    to + i * step);
+    if (i < n)
+        add_classes(&exp, s, &row, base, 1, i == top && !base ? top_x : classes_at(x, halves, i), halves, i, n - i,
+                    to + i * step);
+    s->exp = exp;
+}
+
+/* By themselves, because their registers do not suffice for more. */
+static FL_OUTLINE void add_plain_stretch(row_sums *s, const wide_row *r, const T *x, fl_size n, fl_size top, T *to)
+{
+    add_stretch(s, r, NULL, x, 0, n, top, to);
+}
+
+static FL_OUTLINE void add_stretch_of_halves(row_sums *s, const wide_row *r, const char *x, fl_size n, fl_size top, T *to)
+{
+    add_stretch(s, r, NULL, x, 1, n, top, to);
+}
+
+/* Of numbers whose sum need not be compensated. */
+FL_INLINE double plain_sum(const vf x[UNIT]) { return sum_lanes(x, NO_SUMS.error).hi; }
+
+/* What has been folded of a row. */
+typedef struct {
+    fl_sum exp, base, distance;
+    double ties, base_top;
+} row_totals;
+
+static FL_OUTLINE void fold_sums(row_sums *s, int with_base, row_totals *totals)
+{
+    fold(&totals->exp, &s->exp);
+    if (!with_base)
+        return;
+    fold(&totals->base, &s->base);
+    fold(&totals->distance, &s->distance);
+    totals->ties += plain_sum(s->ties);
+    totals->base_top += plain_sum(s->base_top);
+    for (int k = 0; k < UNIT; k++)
+        s->ties[k] = s->base_top[k] = v_set(0);
+}
+
+/* How many classes are searched together for a maximum: strips are numbered in T. */
+enum { PIECE = 1 << 20 };
+
+static fl_size piece_of(const wide_row *r) { return r->step < PIECE ? r->step : PIECE; }
+
+/* The largest class, and the first of the strip in which it lies. */
+static T row_maximum(wide_row *r, int64_t *start)
+{
+    const fl_size n_classes = r->job->n_classes, piece = piece_of(r);
+    T maximum = (T)-INFINITY;
+    *start = 0;
+    for (fl_size c = 0; c < n_classes; c += piece) {
+        fl_size n = n_classes - c < piece ? n_classes - c : piece, strip;
+        const T largest = x_halves(r) ? find_maximum(x_halves(r) + 2 * c, 1, n, &strip)
+                                      : find_maximum(row_chunk(r, c, n), 0, n, &strip);
+        *start = largest > maximum ? c + strip * STRIP : *start;
+        maximum = largest > maximum ? largest : maximum;
+    }
+    return maximum;
+}
+
+/* The first class from `first` on that is the maximum, or -1. */
+static fl_size next_top(wide_row *r, T maximum, fl_size first)
+{
+    const fl_size n_classes = r->job->n_classes, piece = piece_of(r);
+    for (fl_size c = first / piece * piece; c < n_classes; c += piece) {
+        fl_size n = n_classes - c < piece ? n_classes - c : piece, skip = first > c ? first - c : 0;
+        fl_size top = find_equal(row_chunk(r, c, n) + skip, n - skip, maximum);
+        if (top >= 0)
+            return c + skip + top;
+    }
+    return -1;
+}
+
+/* Its n classes, which begin at x. */
+FL_INLINE void copy_strip(top_strip *top, const void *x, int halves, fl_size n, vf maximum)
+{
+    const vf least = v_set((T)-INFINITY);
+    top->ties = 0;
+    FL_UNROLL
+    for (fl_size k = 0; k < STRIP; k += WIDTH) {
+        const vf v = n > k ? v_load_classes(x, halves, k, n - k, least) : least;
+        v_store_classes(top->x, halves, k, WIDTH, v_where_eq(v, maximum, least, v));
+        v_store(top->ones + k, v_where_eq(v, maximum, v_set(1), v_set(0)));
+        top->ties += v_count_eq(v, maximum);
+    }
+}
+
+/* Before the exponentials, which may overwrite it. */
+static void copy_top_strip(wide_row *r, vf maximum, fl_size start)
+{
+    const fl_size left = r->job->n_classes - start, n = left < STRIP ? left : STRIP;
+    if (x_halves(r))
+        copy_strip(&r->top, x_halves(r) + 2 * start, 1, n, maximum);
+    else
+        copy_strip(&r->top, row_chunk(r, start, n), 0, n, maximum);
+}
+
+/* The exponentials of the maxima, into a chunk of n. */
+static void mend_top_strip(const top_strip *top, fl_size n, T *to)
+{
+    n = n < STRIP ? n : STRIP;
+    for (fl_size k = 0; k < n; k += WIDTH)
+        v_store_up_to(to + k, n - k, v_load_up_to(to + k, n - k, v_set(0)) + v_load(top->ones + k));
+}
+
+/* The sums of a row, into its lane of the group. */
+static void store_statistics(const wide_row *r, const row_sums *s, row_totals *totals, row_group *g)
+{
+    const int l = r->lane, with_base = has_base(r->job);
+    if (r->job->n_classes <= FOLD) {
+        totals->exp = sum_lanes(s->exp.sum, s->exp.error);
+        if (with_base) {
+            totals->base = sum_lanes(s->base.sum, s->base.error);
+            totals->distance = sum_lanes(s->distance.sum, s->distance.error);
+            totals->ties = plain_sum(s->ties);
+            totals->base_top = plain_sum(s->base_top);
+        }
+    }
+    /* All maxima but one are among the others: those that are not in the sum add 1 each. */
+    const double ties = with_base ? totals->ties : r->top.ties;
+    g->distance[l] = (double)g->maximum[l] - (double)g->label_logit[l];
+    g->others[l] = totals->exp.hi + (totals->exp.lo + (ties - 1));
+    g->others[l] += (double)(g->maximum[l] - g->maximum[l]); /* a row whose maximum is infinite is NaN */
+    if (with_base) {
+        g->base_top[l] = totals->base_top;
+        g->base_others[l] = fl_total(totals->base);
+        g->base_distance[l] = fl_total(totals->distance);
+        g->total[l] = g->own[l] + (g->base_top[l] + g->base_others[l]);
+    }
+}
+
+static void wide_statistics(wide_row *r, row_group *g)
+{
+    const fl_rows_job *job = r->job;
+    const fl_size n_classes = job->n_classes, strip = (fl_size)g->top[r->lane];
+    const int with_base = has_base(job);
+    const fl_size step = r->step < FOLD ? r->step : FOLD;
+    const T maximum = g->maximum[r->lane];
+    row_sums s;
+    row_totals totals = {{0, 0}, {0, 0}, {0, 0}, 0, 0};
+    r->maximum = v_set(maximum);
+    r->split = v_split_maximum(r->maximum);
+    s.exp = NO_SUMS;
+    if (with_base)
+        s = NO_ROW_SUMS;
+    else
+        copy_top_strip(r, r->maximum, strip);
+    g->top[r->lane] = -1;
+    if (with_base || job->hess.data || job->op == FL_SOFTMAX_FOCAL) {
+        const fl_size top = next_top(r, maximum, strip);
+        g->top[r->lane] = next_top(r, maximum, top + 1) < 0 ? top : -1;
+    }
+    for (fl_size c = 0; c < n_classes; c += step) {
+        fl_size n = n_classes - c < step ? n_classes - c : step;
+        const T *x = x_halves(r) ? NULL : row_chunk(r, c, n);
+        T *to = r->keep ? r->grad + c : NULL;
+        r->ahead = job->input.data + (r->start + c + r->next) * r->ahead_step;
+        /* `keep` writes it in this pass, from `stage` it is written in the next. So far ahead, because its lines are read
+         * before they are written: with 256 classes 4096x1000 took an eighth more. */
+        r->results = job->grad.data + (r->start + c + (r->all_grad ? 1024 : 0)) * r->results_step;
+        if (with_base) {
+            row_base base = base_chunk(r, c, n);
+            add_stretch(&s, r, &base, x, 0, n, -1, to);
+        } else {
+            if (x_halves(r))
+                add_stretch_of_halves(&s, r, x_halves(r) + 2 * c, n, strip - c, to);
+            else
+                add_plain_stretch(&s, r, x, n, strip - c, to);
+            if (to && strip >= c && strip < c + n)
+                mend_top_strip(&r->top, n - (strip - c), to + (strip - c));
+        }
+        if (n_classes > FOLD && (c + n) % FOLD == 0)
+            fold_sums(&s, with_base, &totals);
+    }
+    if (n_classes > FOLD)
+        fold_sums(&s, with_base, &totals);
+    store_statistics(r, &s, &totals, g);
+}
+
+/* logsumexp alone has a value where the maximum is infinite: the maximum, unless there is a NaN. */
+static void infinite_logsumexp(wide_row *r, row_group *g)
+{
+    const fl_size n_classes = r->job->n_classes;
+    double others = 0;
+    for (fl_size c = 0; c < n_classes; c += r->step) {
+        fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
+        const T *x = row_chunk(r, c, n);
+        for (fl_size i = 0; i < n; i++)
+            others = x[i] == x[i] ? others : (double)x[i];
+    }
+    g->others[r->lane] = others;
+}
+
+#endif
