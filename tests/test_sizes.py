@@ -54,7 +54,7 @@ def test_rows_through_the_stack(classes, dtype):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("classes", [*range(65, 132), 1000, 4095, 4096, 4097, 4160, 4170], ids=str)
 def test_float16_where_it_lies(classes, weighted):
-    """Converted on the way in and out, or only one of the two, in place, beside what must stay: float32's bits, rounded."""
+    """Converted on the way in and out, or only one of the two, in place, beside what must stay: as float32, rounded."""
     rng = np.random.default_rng(classes)
     rows = 3
     memory = np.full(rows * classes + 65, 7, np.float16)

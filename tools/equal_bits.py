@@ -93,7 +93,7 @@ def main():
         results = {isa: run(program, isa) for isa in isas_here(program)}
         if options.emulate:
             flags = ["-include", str(ROOT / "tools" / "avx512_emulated.h"), "-Wno-psabi", "-mavx2", "-mfma", "-mf16c"]
-            # Emulated vectors lie in memory, where gcc 12 at -O1 gave variables of one iteration the place of another's.
+            # These vectors lie in memory, where gcc 12 at -O1 gave variables of one iteration the place of another's.
             flags += ["-O1", "-fstack-reuse=none"]
             results["avx512 emulated"] = run(build(compiler, folder, "emulated", *flags), "avx512")
         if not options.native and platform.machine() == "x86_64":

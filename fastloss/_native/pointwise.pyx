@@ -97,7 +97,8 @@ cdef void run_block(void *work, Py_ssize_t block) noexcept nogil:
     call.kernel(call.job, block, &call.partials[block])
 
 
-cdef void launch(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl_pointwise_partial *partials, int n_threads) noexcept:
+cdef void launch(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl_pointwise_partial *partials,
+                 int n_threads) noexcept:
     cdef pointwise_call call
     if job.n_blocks == 1:
         kernel(job, 0, partials)
