@@ -175,6 +175,11 @@ class build_native(build_ext):
             ext.define_macros = [*MACROS, *described(compile_flags, avx_flags, unix)]
         if not unix:
             return super().build_extensions()
+        # Python may add where it lies itself (pyenv's does): the modules load nothing from there, and a wheel must not
+        # name folders of the machine that built it.
+        asked_for = os.environ.get("LDFLAGS", "").split()
+        self.compiler.linker_so = [flag for flag in self.compiler.linker_so
+                                   if not flag.startswith("-Wl,-rpath") or flag in asked_for]
         jobs = self.parallel if isinstance(self.parallel, int) and self.parallel > 1 else os.cpu_count() or 1
         with ThreadPoolExecutor(jobs) as pool:
             compile_one = self.compiler.compile
