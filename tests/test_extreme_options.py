@@ -102,3 +102,17 @@ def test_a_factor_beyond_float32_of_a_derivative_that_is_not():
     np.testing.assert_array_equal(small, (2 * input.astype(float) * (1e-30 / 2.0**70)).astype(np.float32))
     large = fl.mse_loss.grad(np.float32([1e-20]), np.float32([0]), grad_output=1e45, reduction="sum")
     np.testing.assert_array_equal(large, np.float32([2 * float(np.float32(1e-20)) * 1e45]))
+
+
+@pytest.mark.parametrize("classes", [3, 70])
+@pytest.mark.parametrize(("upstream", "logit"), [(1e-50, 1e32), (1e50, 1e-35)], ids=str)
+def test_a_factor_beyond_float32_of_squared_margins(upstream, logit, classes):
+    input = np.zeros((1, classes), np.float32)
+    input[0, 1] = logit
+    grad, hess = fl.multi_margin_loss.grad_and_hess(input, np.array([0]), p=2, margin=0.0, grad_output=upstream)
+    excess = float(input[0, 1])
+    with np.errstate(over="ignore"):
+        factor = np.float32(2 * upstream / classes)
+    np.testing.assert_allclose(grad[0, :2], [-2 * excess * upstream / classes, 2 * excess * upstream / classes],
+                               rtol=2**-21, atol=0)
+    assert hess[0, 1] == factor and not grad[0, 2:].any()

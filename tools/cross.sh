@@ -5,8 +5,7 @@
 #   bash tools/cross.sh                          all targets
 #   bash tools/cross.sh aarch64-macos            some of them
 #
-# PYTHON names the interpreter that has ziglang. No OpenMP: the loops are in the Cython modules, and parallel.c is
-# compiled without it.
+# PYTHON names the interpreter that has ziglang. It has no OpenMP: parallel.c is compiled as for one thread.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

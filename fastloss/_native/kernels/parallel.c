@@ -11,6 +11,7 @@
 #include <sched.h>
 #endif
 
+#ifdef _OPENMP
 /* How many calls compute now. (Not stdatomic.h: MSVC has it only as an experiment.) */
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
@@ -19,6 +20,7 @@ static int add_to_calls(int n) { return (int)_InterlockedExchangeAdd(&calls, n);
 #else
 static int calls;
 static int add_to_calls(int n) { return __atomic_fetch_add(&calls, n, __ATOMIC_RELAXED); }
+#endif
 #endif
 
 /* A child of fork has one thread, but libgomp's book-keeping still lists the parent's team, and the next parallel
@@ -72,6 +74,13 @@ int fl_parallel_limit(void)
     return threads > 1 ? threads : 1;
 }
 
+static void run_here(fl_task *task, void *work, fl_size n_blocks)
+{
+    for (fl_size block = 0; block < n_blocks; block++)
+        task(work, block);
+}
+
+#ifdef _OPENMP
 /* How many threads a call may use that has begun. */
 static int threads_of_call(int n_threads, int others)
 {
@@ -101,9 +110,8 @@ static fl_size count(fl_size *counter)
 #endif
 }
 
-#ifdef _OPENMP
-/* OpenMP's threads have the floating-point mode of whoever made them, which may have been another caller in another mode
- * (JAX calls back with subnormal numbers taken for 0): within a region they have that of its own. */
+/* OpenMP's threads have the floating-point mode of whoever made them, which may have been another caller in another
+ * mode (JAX calls back with subnormal numbers taken for 0): within a region they have that of its own. */
 #ifdef _MSC_VER
 static __declspec(thread) fenv_t own_mode;
 #else
@@ -130,9 +138,9 @@ static void thread_ends(region *shared)
 #endif
 }
 
-/* Not OpenMP's own dynamic schedule: of Cython's prange gcc makes a loop before which all threads wait for each other. The
- * caller then computes nothing until the last thread has woken up, which after a pause takes Linux a millisecond or more
- * where it puts that thread on the caller's processor (19 of 20 regions on a machine with two). */
+/* Not OpenMP's own dynamic schedule: of Cython's prange gcc made a loop before which all threads wait for each other.
+ * The caller then computes nothing until the last thread has woken up, which after a pause takes Linux a millisecond
+ * or more where it puts that thread on the caller's processor (19 of 20 regions on a machine with two). */
 static void run_in_region(fl_task *task, void *work, fl_size n_blocks, int n_threads)
 {
     region shared = {.n_taken = 0, .n_begun = 0};
@@ -145,17 +153,20 @@ static void run_in_region(fl_task *task, void *work, fl_size n_blocks, int n_thr
         thread_ends(&shared);
     }
 }
-#endif
 
 void fl_run_blocks(fl_task *task, void *work, fl_size n_blocks, int n_threads)
 {
     const int threads = threads_of_call(n_threads, add_to_calls(1));
-#ifdef _OPENMP
     if (threads > 1)
         run_in_region(task, work, n_blocks, threads);
     else
-#endif
-        for (fl_size block = 0; block < n_blocks; block++)
-            task(work, block);
+        run_here(task, work, n_blocks);
     add_to_calls(-1);
 }
+#else
+void fl_run_blocks(fl_task *task, void *work, fl_size n_blocks, int n_threads)
+{
+    (void)n_threads;
+    run_here(task, work, n_blocks);
+}
+#endif

@@ -38,13 +38,6 @@ static split_scale split_of(double scale)
     return (split_scale){v_set(scale < 0 ? -high : high), v_set(scale < 0 ? -low : low)};
 }
 
-/* Whether a scale is a number of type T: if it is too small or too large, what it multiplies need not be. */
-static int fits(double scale)
-{
-    const double size = fabs(scale), smallest = PICK(0x1p-126, 0x1p-1022), largest = PICK(0x1.fffffep127, HUGE_VAL);
-    return !(size > 0 && size < smallest) && !(size > largest && size < HUGE_VAL);
-}
-
 FL_INLINE vf v_scaled(vf x, split_scale scale)
 {
 #if FL_DOUBLE
@@ -55,9 +48,8 @@ FL_INLINE vf v_scaled(vf x, split_scale scale)
 }
 
 /* Vectors computed side by side for a value and its gradient where the formula is long: a chain of a hundred operations
- * is more than the processor looks ahead, and it waits for each (a quarter of the time of binary_cross_entropy_with_logits
- * in float32 and in float64, a third of that of sigmoid_focal). With 16 registers it gains little, and for the other
- * derivatives not its size. */
+ * is more than the processor looks ahead, and it waits for each (a quarter of the time of sigmoid_focal and of
+ * binary_cross_entropy_with_logits). With 16 registers it gains little, and for the other derivatives not its size. */
 #if FL_AVX512
 enum { DEEP = 4 };
 #else
@@ -65,8 +57,8 @@ enum { DEEP = 1 };
 #endif
 
 /* Whether a loop adds up the values that it computes, rather than leaving them to a loop of their own, in which the
- * memory would be idle: where a vector is a whole unit, and with two to a unit where the loop waits for memory. (It needs
- * the formula once for each vector of the unit: for the others a wheel half as large again.) */
+ * memory would be idle: where a vector is a whole unit, and with two to a unit where the loop waits for memory. (It
+ * needs the formula once for each vector of the unit: for the others a wheel half as large again.) */
 FL_INLINE int map_adds(int cost) { return UNIT == 1 || (UNIT == 2 && cost == FL_LIGHT); }
 
 /* Vectors of a step of the loop. */
@@ -100,7 +92,7 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
     if (streaming)
         local_streams = *streams;
     for (fl_size start = 0; start < n; start += step * WIDTH) {
-        terms t[DEEP + UNIT];
+        terms t[DEEP > (int)UNIT ? (int)DEEP : (int)UNIT];
         FL_UNROLL
         for (int k = 0; k < step; k++) {
             const fl_size i = start + k * WIDTH;
@@ -131,10 +123,10 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
         *sums = local;
 }
 
-/* What computes is put in order before registers are assigned, so that the vectors of a step go one operation after the
- * other, not one vector after the other: clang does that by itself. (With AVX2, too, a twentieth of the time, and a fifth
- * of that of the longest formulas. Loops that wait for memory, and those over rows, take the longer for it.) */
-#if (FL_AVX512 || FL_AVX2) && defined(__GNUC__) && !defined(__clang__)
+/* What computes is put in order before registers are assigned, so that the vectors of a step go one operation after
+ * the other, not one vector after the other: clang does that by itself. (With AVX2, too, a twentieth of the time, and
+ * a fifth of that of the longest formulas. Loops that wait for memory, and those over rows, take the longer for it.) */
+#if (FL_AVX512 || FL_AVX2) && defined(__GNUC__) && __GNUC__ >= 11 /* clang says 4 */
 #define ORDERED_FL_HEAVY __attribute__((optimize("schedule-insns", "sched-pressure")))
 #else
 #define ORDERED_FL_HEAVY

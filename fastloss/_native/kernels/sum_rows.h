@@ -18,13 +18,13 @@ enum { N_SUMS = 3 };
 typedef struct {
     FL_ALIGNED T offset[GROUP], offset_low[GROUP]; /* margin - x at the label */
     T shrink;                           /* a power of two close to 1 / classes: no sum overflows before its mean */
-    T factor[GROUP];                    /* of the gradient */
+    T factor[GROUP], rescale[GROUP];    /* the gradient's factor is their product */
     T total[GROUP], total_low[GROUP];   /* the first sum, in twice the precision */
     double sums[GROUP][N_SUMS];
 } sum_rows;
 
 typedef struct {
-    vf offset, offset_low, shrink, factor, total, total_low;
+    vf offset, offset_low, shrink, factor, rescale, total, total_low;
 } sum_constants;
 
 /* The terms of each sum; `rounding` is what the first lacks to be exact. */
@@ -109,7 +109,8 @@ FL_INLINE vf sum_slope(int op, vf x, vf t, const sum_constants *k)
 {
     if (is_margin(op)) {
         vf excess = v_margin_excess(x, k), slope = op == FL_MULTI_MARGIN ? v_set(1) : excess;
-        return v_if_positive(excess, v_where_eq(k->factor, v_set(0), v_set(0), k->factor * slope)); /* 0 inf counts 0 */
+        slope = v_where_eq(k->factor, v_set(0), v_set(0), k->factor * slope * k->rescale); /* 0 inf counts 0 */
+        return v_if_positive(excess, slope);
     }
     if (op == FL_LOG_SOFTMAX_GRAD)
         return v_log_softmax_slope(x, t, k);
@@ -121,7 +122,7 @@ FL_INLINE vf sum_curvature(int op, vf x, const sum_constants *k)
 {
     if (op == FL_MULTI_MARGIN)
         return v_set(0);
-    return v_if_positive(v_margin_excess(x, k), k->factor);
+    return v_if_positive(v_margin_excess(x, k), k->factor * k->rescale);
 }
 
 /* Before the sums: what a row's label gives. */
@@ -139,8 +140,13 @@ static void margin_constants(const fl_rows_job *job, const row_group *g, sum_row
         v_store(s->offset + l, sum);
         v_store(s->offset_low + l, v_finite_or_zero(error));
     }
-    for (int l = 0; l < GROUP; l++)
-        s->factor[l] = (T)(slope * g->scale[l] * g->own[l] / (double)job->n_classes);
+    for (int l = 0; l < GROUP; l++) {
+        /* one that is no number of type T in two parts: what it multiplies may bring it back */
+        const double factor = slope * g->scale[l] * g->own[l] / (double)job->n_classes;
+        const double rescale = fits(factor) ? 1 : fabs(factor) < 1 ? 0x1p-100 : 0x1p100;
+        s->factor[l] = (T)(factor / rescale);
+        s->rescale[l] = (T)rescale;
+    }
 }
 
 /* After them. */
@@ -197,7 +203,8 @@ static void note_no_probability(const fl_rows_job *job, fl_size row, fl_rows_par
 FL_INLINE sum_constants narrow_constants(const sum_rows *s, int lane)
 {
     return (sum_constants){v_load(s->offset + lane), v_load(s->offset_low + lane), v_set(s->shrink),
-                           v_load(s->factor + lane), v_load(s->total + lane),      v_load(s->total_low + lane)};
+                           v_load(s->factor + lane), v_load(s->rescale + lane),    v_load(s->total + lane),
+                           v_load(s->total_low + lane)};
 }
 
 FL_INLINE void narrow_sums(const fl_rows_job *job, int op, const T *x, const T *t, row_group *g, sum_rows *s)
@@ -286,7 +293,7 @@ FL_INLINE void narrow_sum_group(const fl_rows_job *job, int op, fl_size row, int
 FL_INLINE sum_constants wide_constants(const sum_rows *s, int l)
 {
     return (sum_constants){v_set(s->offset[l]), v_set(s->offset_low[l]), v_set(s->shrink),
-                           v_set(s->factor[l]), v_set(s->total[l]),      v_set(s->total_low[l])};
+                           v_set(s->factor[l]), v_set(s->rescale[l]),    v_set(s->total[l]),   v_set(s->total_low[l])};
 }
 
 /* The terms of n <= STRIP elements, 0 beyond them and at `skip`. */

@@ -128,6 +128,13 @@ FL_INLINE void v_prefetch_to_write(const void *p)
 #endif
 }
 
+/* Whether a scale is a number of type T: if it is too small or too large, what it multiplies need not be. */
+FL_INLINE int fits(double scale)
+{
+    const double size = fabs(scale), smallest = PICK(0x1p-126, 0x1p-1022), largest = PICK(0x1.fffffep127, HUGE_VAL);
+    return !(size > 0 && size < smallest) && !(size > largest && size < HUGE_VAL);
+}
+
 /* v_fma(a, b, c)              a b + c, rounded once where the machine can
  * v_max(a, b)                 a > b ? a : b, so a NaN in a is passed over
  * v_where_lt(a, b, yes, no)   a < b ? yes : no, so NaN selects `no`

@@ -281,8 +281,7 @@ FL_INLINE T *view_direct(const fl_view *view)
 /* The same for float16, of any alignment. */
 FL_INLINE char *view_halves(const fl_view *view)
 {
-    int contiguous = view->ndim == 0 || (view->ndim == 1 && view->strides[0] == 2);
-    return contiguous && view->kind == FL_F16 && !view->swapped ? view->data : NULL;
+    return view->kind == FL_F16 && !view->swapped && view->ndim == 1 && view->strides[0] == 2 ? view->data : NULL;
 }
 
 FL_INLINE T view_at(const fl_view *view, fl_size i)

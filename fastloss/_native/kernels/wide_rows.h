@@ -1,14 +1,14 @@
 /* Rows of more than NARROW classes: the lanes run along the classes.
  *
  * A row of contiguous memory of type T is walked as a whole: maximum, exponentials (left in the gradient's memory)
- * and their sum, gradient; it is read from memory once and stays in the cache. So is one of float16 where the processor
- * converts it and nothing but these loops needs it, with the exponentials on the stack, or computed again for the
- * gradient where it is too long for that. Any other row is brought to the stack first, or, if too long, walked in chunks
- * of scratch. All add up in the same order.
+ * and their sum, gradient; it is read from memory once and stays in the cache. So is one of float16 where the
+ * processor converts it and nothing but these loops needs it, with the exponentials on the stack, or computed again
+ * for the gradient where it is too long for that. Any other row is brought to the stack first, or, if too long, walked
+ * in chunks of scratch. All add up in the same order.
  *
- * Short rows are mostly waiting: for the lanes of the maximum and of the sum to be brought together, for a division, and
- * after branches that no processor foresees. So the loop that finds the maximum also notes in which strip it is, nothing
- * branches on that, and what can be done for the whole group is not done for each row. */
+ * Short rows are mostly waiting: for the lanes of the maximum and of the sum to be brought together, for a division,
+ * and after branches that no processor foresees. So the loop that finds the maximum also notes in which strip it is,
+ * nothing branches on that, and what can be done for the whole group is not done for each row. */
 #ifndef FASTLOSS_WIDE_ROWS_H
 #define FASTLOSS_WIDE_ROWS_H
 
@@ -41,7 +41,8 @@ FL_INLINE void wide_derivatives(const wide_row *r, int kept, int focal, const ro
 }
 
 /* The gradient alone of float16 whose exponentials have not been kept. */
-static FL_OUTLINE void derivatives_of_halves(const wide_row *r, const char *x, fl_size n, const row_factors *f, char *grad)
+static FL_OUTLINE void derivatives_of_halves(const wide_row *r, const char *x, fl_size n, const row_factors *f,
+                                             char *grad)
 {
     const vf exp_factor = v_set(f->exp_factor[r->lane]);
     const maximum_split split = r->split;
@@ -52,7 +53,7 @@ static FL_OUTLINE void derivatives_of_halves(const wide_row *r, const char *x, f
         v_prefetch_to_write(r->results + i * r->results_step + 64);
         FL_UNROLL
         for (int k = 0; k < 4 * UNIT; k++)
-            e[k] = v_load_halves(x + 2 * (i + k * WIDTH), WIDTH, exp_factor);
+            e[k] = v_load_halves(x + 2 * (i + k * WIDTH), WIDTH, v_set(0));
         FL_UNROLL
         for (int k = 0; k < 4 * UNIT; k += MOST_EXPS)
             v_exps_below(e + k, MOST_EXPS, split, e + k);
@@ -127,8 +128,8 @@ static void wide_gradient(wide_row *r, const row_group *g, const row_factors *f)
             view_write(&job->hess, r->start + c, n, hess);
     }
     if (grad_halves(r) && g->label[r->lane] >= 0) {
-        const uint16_t slope = f16_of_value((T)label_slope(g, r->lane, f->ratio[r->lane]));
-        memcpy(grad_halves(r) + 2 * (r->start + g->label[r->lane]), &slope, sizeof slope);
+        const vf slope = v_set((T)label_slope(g, r->lane, f->ratio[r->lane]));
+        v_store_halves(grad_halves(r) + 2 * (r->start + g->label[r->lane]), 1, slope);
     }
 }
 
@@ -172,8 +173,8 @@ static wide_row open_rows(const fl_rows_job *job)
     const int walks = FL_CONVERTS_HALVES && (job->op == FL_CROSS_ENTROPY || job->op == FL_SOFTMAX) && !has_base(job) &&
                       !job->hess.data;
     r.grad_halves = walks && job->grad.data ? view_halves(&job->grad) : NULL;
-    r.input_halves = walks && (!job->grad.data || r.all_grad || r.grad_halves) ? view_halves(&job->input) : NULL;
-    const int base_lies = (!job->target.data || r.target) && (!job->weight.data || r.weight);
+    r.input_halves = walks && (!job->grad.data || r.grad_halves) ? view_halves(&job->input) : NULL;
+    const int base_lies = !has_base(job) || ((!job->target.data || r.target) && (!job->weight.data || r.weight));
     const int rest_lies = base_lies && (!job->hess.data || r.all_hess);
     const int can_stage = job->n_classes <= STAGE && rest_lies;
     r.stage_input = !r.input && !r.input_halves && can_stage;

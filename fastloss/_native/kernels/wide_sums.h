@@ -1,5 +1,5 @@
-/* Rows of more than NARROW classes, the first half: what is added up over a row. wide_rows.h is the second, and says how
- * both walk. */
+/* Rows of more than NARROW classes, the first half: what is added up over a row. wide_rows.h is the second, and says
+ * how both walk. */
 #ifndef FASTLOSS_WIDE_SUMS_H
 #define FASTLOSS_WIDE_SUMS_H
 
@@ -26,7 +26,7 @@ FL_INLINE void add_strip_maximum(lane_maxima *m, const vf largest[UNIT], fl_size
     }
 }
 
-/* Classes [i, i + n), up to a vector of them, of a row of float16 or of type T. `halves` is a constant in every loop. */
+/* Classes [i, i + n), up to a vector of them, of a row of float16 or of type T. `halves` is a constant in all loops. */
 FL_INLINE vf v_load_classes(const void *x, int halves, fl_size i, fl_size n, vf rest)
 {
     return halves ? v_load_halves((const char *)x + 2 * i, n, rest) : v_load_up_to((const T *)x + i, n, rest);
@@ -112,8 +112,8 @@ FL_INLINE void add_strip(lane_sums *s, const vf e[4 * UNIT])
         v_two_sum(&s->sum[k], &s->error[k], (e[k] + e[k + UNIT]) + (e[k + 2 * UNIT] + e[k + 3 * UNIT]));
 }
 
-/* After so many classes the lanes' sums go home to double: over a row of millions their errors would grow until they round
- * themselves. A multiple of every chunk. */
+/* After so many classes the lanes' sums go home to double: over a row of millions their errors would grow until they
+ * round themselves. A multiple of every chunk. */
 enum { FOLD = 65536 };
 
 FL_INLINE void fold(fl_sum *total, lane_sums *lanes)
@@ -298,8 +298,8 @@ FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base,
     fl_size i = 0;
     to = to ? to : nowhere;
     for (; i + STRIP <= n; i += STRIP)
-        add_classes(&exp, s, &row, base, MOST_EXPS, i == top && !base ? top_x : classes_at(x, halves, i), halves, i, STRIP,
-                    to + i * step);
+        add_classes(&exp, s, &row, base, MOST_EXPS, i == top && !base ? top_x : classes_at(x, halves, i), halves, i,
+                    STRIP, to + i * step);
     if (i < n)
         add_classes(&exp, s, &row, base, 1, i == top && !base ? top_x : classes_at(x, halves, i), halves, i, n - i,
                     to + i * step);
@@ -312,7 +312,8 @@ static FL_OUTLINE void add_plain_stretch(row_sums *s, const wide_row *r, const T
     add_stretch(s, r, NULL, x, 0, n, top, to);
 }
 
-static FL_OUTLINE void add_stretch_of_halves(row_sums *s, const wide_row *r, const char *x, fl_size n, fl_size top, T *to)
+static FL_OUTLINE void add_stretch_of_halves(row_sums *s, const wide_row *r, const char *x, fl_size n, fl_size top,
+                                             T *to)
 {
     add_stretch(s, r, NULL, x, 1, n, top, to);
 }
@@ -457,8 +458,8 @@ static void wide_statistics(wide_row *r, row_group *g)
         const T *x = x_halves(r) ? NULL : row_chunk(r, c, n);
         T *to = r->keep ? r->grad + c : NULL;
         r->ahead = job->input.data + (r->start + c + r->next) * r->ahead_step;
-        /* `keep` writes it in this pass, from `stage` it is written in the next. So far ahead, because its lines are read
-         * before they are written: with 256 classes 4096x1000 took an eighth more. */
+        /* `keep` writes it in this pass, from `stage` it is written in the next. So far ahead, because its lines are
+         * read before they are written: with 256 classes 4096x1000 took an eighth more. */
         r->results = job->grad.data + (r->start + c + (r->all_grad ? 1024 : 0)) * r->results_step;
         if (with_base) {
             row_base base = base_chunk(r, c, n);
