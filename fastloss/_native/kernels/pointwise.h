@@ -109,6 +109,10 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
                 v_store(value + i, t[k].value);
             if (adds)
                 v_two_sum(&local.sum[k % UNIT], &local.error[k % UNIT], t[k].value);
+            if (cost == FL_LIGHT && streaming && k == 0) { /* a page ahead, where the processor's prefetching ends */
+                v_prefetch(x + i + 4096 / sizeof(T));
+                v_prefetch(y + i + 4096 / sizeof(T));
+            }
             if (want & FL_GRAD)
                 store_derivative(grad + i, v_scaled(t[k].grad[wrt], factor), cost == FL_LIGHT && streaming,
                                  &local_streams.grad);
