@@ -2,9 +2,9 @@
 
 By default OpenMP's idle threads spin for milliseconds before they sleep. On a machine with more to do than it has
 cores, that makes a parallel region several milliseconds late: slower than one thread. If they sleep at once, every
-region waits for them to wake up: on a virtual machine with two cores 0.1 ms, so that two threads took 1.8 of the time
-of one for 512x1000. So they spin a thousand times: 0.55 of it, and with one core busy 1.1 for 4096x1000. (With ten
-thousand spins that is 2. ``python -m benchmarks.report --cases '^(threads|conditions)'`` measures the like.)
+region waits for them to wake up: on a virtual machine with two cores two threads took 0.9 of the time of one for
+512x1000. So they spin a thousand times: 0.55 of it, and with one core busy 1.1 for 4096x1000. (With ten thousand spins
+that is 1.5. ``python -m benchmarks.report --cases '^(threads|conditions)'`` measures the like.)
 
 The policy can only be had from the environment, and only when the OpenMP library begins; so it is set around that
 moment, unless the user has set one, and taken back. Where another module has loaded the same library before, its
