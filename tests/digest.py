@@ -7,7 +7,8 @@ import numpy as np
 from checks import bits
 from families import DTYPES, families, wide
 
-SHAPES = [(1, 2), (5, 2), (17, 3), (40, 10), (33, 17), (9, 63), (9, 64), (9, 65), (7, 130), (3, 1000), (4, 5, 6), (11,)]
+SHAPES = [(1, 2), (5, 2), (17, 3), (40, 10), (33, 17), (9, 63), (9, 64), (40, 65), (21, 129), (18, 145),
+          (17, 256), (7, 300), (3, 1000), (4, 5, 6), (11,)]
 
 
 def digest(results):

@@ -10,7 +10,8 @@ from checks import ULP, assert_ulp
 
 # Below and above the usual vector widths (4, 8, 16, 32 lanes), and on both sides of where wide rows may begin.
 NARROW = (2, 3, 4, 5, 7, 8, 10, 15, 16, 17, 31, 33, 63, 64)
-MEDIUM = (65, 100, 127, 128, 130, 257, 1000)
+GROUPED = (65, 100, 144, 256)  # more rows than are transposed together
+MEDIUM = (127, 128, 129, 130, 145, 255, 257, 400, 1000)
 DTYPES = (np.float32, np.float64)
 
 
@@ -83,15 +84,17 @@ def families(dtype):
     """Yield (name, input, target) for every family, in float32 or float64."""
     for classes in NARROW:
         yield f"narrow {classes}", *ordinary(dtype, 19, classes)
+    for classes in GROUPED:
+        yield f"grouped {classes}", *ordinary(dtype, 18, classes)
     for classes in MEDIUM:
         yield f"medium {classes}", *ordinary(dtype, 2, classes)
     yield "a single row of 10", *ordinary(dtype, 1, 10)
-    for classes in (2, 10, 100):
+    for classes in (2, 10, 100, 300):
         yield f"tied {classes}", *tied(dtype, classes)
         yield f"one above equals {classes}", *one_above_equals(dtype, classes)
-    for classes in (3, 20, 200):
+    for classes in (3, 20, 200, 400):
         yield f"spread {classes}", *spread(dtype, classes)
-    for classes in (3, 16, 33, 65, 130, 700):
+    for classes in (3, 16, 33, 65, 130, 300, 700):
         yield f"leader anywhere in {classes}", *leader_anywhere(dtype, classes)
     for gap in (17, 25, 40):
         yield f"gap {gap} of 4", *confident(dtype, gap, 4)

@@ -128,19 +128,20 @@ def crossing(dtype, gamma):
 
 
 def softmax_rows(dtype, count=1):
-    """(name, input, target): every kind of row, narrow (2 to 64 classes) and wide (65 to 600)."""
-    for classes in (2, 3, 4, 7, 8, 10, 16, 17, 33, 63, 64):
+    """(name, input, target): every kind of row, narrow (2 to 256 classes) and wide (257 to 600)."""
+    for classes in (2, 3, 4, 7, 8, 10, 16, 17, 33, 63, 64, 65, 130):
         yield f"narrow {classes}", *families.ordinary(dtype, 3 * count, classes)
-    for classes in (65, 130, 257, 600):
+    for classes in (257, 600):
         yield f"wide {classes}", *families.ordinary(dtype, count, classes)
     for gap in (3, 17, 25, 40):
         yield f"gap {gap} of 4", *families.confident(dtype, gap, 4)
     yield "gap 20 of 10", *families.confident(dtype, 20, 10)
     yield "gap 17 of 70", *(part[:6] for part in families.confident(dtype, 17, 70))
-    for classes in (2, 10, 70):
+    for classes in (2, 10, 70, 270):
         yield f"tied {classes}", *families.tied(dtype, classes)
     yield "one above equals 10", *families.one_above_equals(dtype, 10)
     yield "one above equals 100", *families.one_above_equals(dtype, 100)
+    yield "one above equals 300", *families.one_above_equals(dtype, 300)
     yield "spread 20", *families.spread(dtype, 20)
     yield "leader anywhere in 16", *families.leader_anywhere(dtype, 16)
     yield "leader anywhere in 70", *families.leader_anywhere(dtype, 70)
@@ -163,7 +164,7 @@ def margin_rows(dtype, setting, count=1):
     for name, input, target in softmax_rows(dtype, count):
         if name.split()[0] in ("narrow", "wide", "tied", "shifted"):  # the others are about exp
             yield name, input, target
-    for classes in (2, 5, 17, 64, 65, 300):
+    for classes in (2, 5, 17, 64, 65, 144, 300):
         yield f"near the margin, {classes}", *near_the_margin(dtype, setting["margin"], classes, 6 * count)
 
 

@@ -13,7 +13,7 @@ from checks import ULP, assert_same_bits, assert_ulp
 import fastloss as fl
 
 HALF_ULP = {"float16": 0.5 + 4 * 2.0**-13, "bfloat16": 0.5 + 4 * 2.0**-16}
-SHAPES = [(9, 7), (20, 10), (3, 5, 4), (3, 130), (11,)]
+SHAPES = [(9, 7), (20, 10), (3, 5, 4), (18, 130), (3, 260), (11,)]
 every_loss = pytest.mark.parametrize("loss", losses.LOSSES, ids=lambda loss: loss.name)
 
 

@@ -11,7 +11,7 @@ from checks import assert_same_bits
 
 import fastloss as fl
 
-SHAPES = [(7, 3), (20, 10), (33, 17), (5, 64), (3, 130), (2, 1100), (3, 5, 4), (2, 3, 2, 5), (11,)]
+SHAPES = [(7, 3), (20, 10), (33, 17), (5, 64), (35, 65), (18, 130), (3, 270), (2, 1100), (3, 5, 4), (2, 3, 2, 5), (11,)]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
 every_loss = pytest.mark.parametrize("loss", losses.LOSSES, ids=lambda loss: loss.name)
 
@@ -115,7 +115,7 @@ def test_bool_labels(loss):
 @every_loss
 def test_result_does_not_depend_on_the_surroundings(loss):
     """A row gives the bits it gives in any other batch, whatever lane it sits in: only then can a batch be split."""
-    for classes in (2, 3, 10, 17, 64, 65, 200):
+    for classes in (2, 3, 10, 17, 64, 65, 200, 300):
         input, target = loss.sample(np.random.default_rng(classes), np.float32, (41, classes))
         whole = loss.function().value_and_grad(input, target, reduction="none")
         for start, stop in ((0, 1), (0, 7), (5, 6), (3, 36), (40, 41)):
@@ -151,7 +151,8 @@ def guarded(array, at_end):
 
 rng = np.random.default_rng(0)
 for dtype in (np.float16, np.float32, np.float64):
-    for rows, classes in [(1, 1), (1, 2), (3, 3), (7, 10), (17, 5), (33, 17), (2, 63), (2, 64), (3, 65), (2, 1000)]:
+    for rows, classes in [(1, 1), (1, 2), (3, 3), (7, 10), (17, 5), (33, 17), (2, 63), (2, 64), (3, 65), (18, 200),
+                          (2, 1000)]:
         input = rng.normal(size=(rows, classes)).astype(dtype)
         target = rng.integers(0, classes, rows).astype(np.int8 if classes < 128 else np.int64)
         weight, sample_weight, upstream = (rng.integers(1, 9, n).astype(dtype) for n in (classes, rows, rows))

@@ -19,7 +19,7 @@ import fastloss as fl
 
 # More than PARALLEL_BLOCKS blocks of elements, the last one not full; rows of several widths, wide ones among them.
 SIZE = 5 * 16384 + 77
-ROWS = [(9000, 10), (1500, 65)]
+ROWS = [(9000, 10), (1500, 65), (700, 300)]
 THREADS = range(1, 17)
 
 
@@ -92,7 +92,7 @@ def digests():
     """{what: hash} for every loss; of other sizes than above, in every dtype."""
     found = {}
     for name in LOSSES:
-        for shape in ((2053,),) if name in catalogue.BY_NAME else ((70, 10), (20, 65), (3, 1000)):
+        for shape in ((2053,),) if name in catalogue.BY_NAME else ((70, 10), (40, 65), (20, 150), (3, 1000)):
             given, setting = arguments(name, shape)
             for dtype in (np.float16, np.float32, np.float64):
                 own = {key: array.astype(dtype) if array.dtype.kind == "f" else array for key, array in given.items()}

@@ -22,7 +22,7 @@ NAN, INF = np.nan, np.inf
 ROWS = [FOCAL, MULTI_MARGIN]
 both = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES)
-SHAPES = [(7, 3), (33, 17), (5, 64), (3, 65), (2, 130), (3, 5, 4), (11,)]
+SHAPES = [(7, 3), (33, 17), (5, 64), (35, 65), (18, 130), (2, 270), (3, 5, 4), (11,)]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
 SETTINGS = [(row, setting) for row in ROWS for setting in row.settings]
 every_setting = pytest.mark.parametrize(("row", "setting"), SETTINGS,
@@ -306,7 +306,7 @@ def test_every_axis(row, shape):
 
 @both
 def test_a_row_has_the_same_bits_in_any_batch(row):
-    for classes in (2, 3, 10, 17, 64, 65, 200):
+    for classes in (2, 3, 10, 17, 64, 65, 200, 300):
         input, target = losses.sample_logits(np.random.default_rng(classes), np.float32, (41, classes))
         whole = row_losses.results(row, input, target)
         for start, stop in ((0, 1), (5, 6), (3, 36), (40, 41)):

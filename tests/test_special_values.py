@@ -12,7 +12,7 @@ import fastloss as fl
 
 NAN, INF = np.nan, np.inf
 
-WIDTHS = (2, 3, 10, 64, 65, 300)
+WIDTHS = (2, 3, 10, 64, 65, 145, 300)
 ROWS = (1, 2, 17, 40)
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 widths = pytest.mark.parametrize("width", WIDTHS)
@@ -88,7 +88,7 @@ def test_rows_without_a_softmax_are_nan(values, width, rows, dtype):
 @pytest.mark.parametrize("value", [NAN, INF])
 @both_dtypes
 def test_a_nan_or_infinity_is_found_in_every_column(position, value, dtype):
-    for width in (64, 67, 130):
+    for width in (64, 67, 130, 330):
         input = np.zeros((5, width), dtype)
         input[3, position] = value
         input[1, width - 1 - position] = value

@@ -87,13 +87,13 @@ static void focal_powers(const fl_rows_job *job, const row_group *g, focal_lanes
     const T gamma = (T)bounded, gamma_low = (T)(bounded - (double)gamma);
     T q[GROUP], q_low[GROUP];
     group_logs(g, f->logs);
-    for (int l = 0; l < GROUP; l++)
+    for (int l = 0; l < g->lanes; l++)
         q_low[l] = (T)label_share(g, l, g->label_exp[l], &f->p[l], &f->q[l]);
-    for (int l = 0; l < GROUP; l++) {
+    for (int l = 0; l < g->lanes; l++) {
         q[l] = (T)f->q[l];
         q_low[l] = (T)(f->q[l] - (double)q[l]) + q_low[l];
     }
-    for (int l = 0; l < GROUP; l += WIDTH)
+    for (int l = 0; l < g->lanes; l += WIDTH)
         v_store(f->power + l, v_power_below(v_load(q + l), v_load(q_low + l), v_set(gamma), v_set(gamma_low)));
 }
 

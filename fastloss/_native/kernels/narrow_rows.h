@@ -7,32 +7,73 @@
 #include "tiles.h"
 
 /* What the target spreads over each row, apart from the label's own share. */
-static void load_base_tile(const fl_rows_job *job, fl_size row, int n, const row_group *g, T *base)
+typedef struct {
+    FL_ALIGNED T tile[TILE]; /* without a target one unit, which is that of every row; then also */
+    double others[NARROW];   /* the sum of all classes but this one */
+    int has_target;
+} narrow_base;
+
+/* Added up from both ends: the difference to the sum of all might lose its digits. */
+static void add_other_classes(fl_size n_classes, narrow_base *base)
+{
+    fl_sum before = {0, 0}, behind = {0, 0};
+    for (fl_size c = 0; c < n_classes; c++) {
+        base->others[c] = fl_total(before);
+        fl_add(&before, (double)base->tile[c * LANES]);
+    }
+    for (fl_size c = n_classes - 1; c >= 0; c--) {
+        base->others[c] += fl_total(behind);
+        fl_add(&behind, (double)base->tile[c * LANES]);
+    }
+}
+
+static void load_base(const fl_rows_job *job, fl_size row, int n, const row_group *g, narrow_base *base)
 {
     const T uniform = (T)(job->smoothing / (double)job->n_classes), kept = (T)(1 - job->smoothing);
     const fl_size n_classes = job->n_classes;
     T weight[NARROW];
+    base->has_target = job->target.data != NULL;
     for (fl_size c = 0; c < n_classes; c++)
         weight[c] = 1;
     if (job->weight.data)
         view_read(&job->weight, 0, n_classes, weight);
-    if (job->target.data)
-        load_tile(&job->target, row, n, n_classes, g, base);
-    for (fl_size c = 0; c < n_classes; c++)
-        for (T *b = base + c * GROUP; b < base + c * GROUP + g->lanes; b += WIDTH) {
-            vf share = v_set(uniform);
-            if (job->target.data)
-                share = v_load(b) * v_set(kept) + share;
-            v_store(b, v_set(weight[c]) * share);
-        }
+    if (base->has_target)
+        load_tile(&job->target, row, n, n_classes, g, base->tile);
+    T *b = base->tile;
+    for (int unit = 0; unit < (base->has_target ? g->lanes : 1); unit += LANES)
+        for (fl_size c = 0; c < n_classes; c++)
+            for (int k = 0; k < UNIT; k++, b += WIDTH) {
+                vf share = v_set(uniform);
+                if (base->has_target)
+                    share = v_load(b) * v_set(kept) + share;
+                v_store(b, v_set(weight[c]) * share);
+            }
+    if (!base->has_target)
+        add_other_classes(n_classes, base);
+}
+
+/* Where the base of a vector of lanes begins, or NULL. */
+FL_INLINE const T *base_of_lanes(const narrow_base *base, fl_size n_classes, int lane)
+{
+    return !base ? NULL : base->tile + (base->has_target ? tile_lanes(n_classes, lane) : lane % LANES);
+}
+
+/* A sum in each lane. Four classes are added pairwise before they enter it. */
+typedef struct {
+    vf sum, error;
+} narrow_sum;
+
+FL_INLINE void add_four(narrow_sum *s, const vf x[4])
+{
+    v_two_sum(&s->sum, &s->error, (x[0] + x[1]) + (x[2] + x[3]));
 }
 
 /* The running sums of one native vector of rows. */
 typedef struct {
     vf maximum;
     maximum_split split;
-    vf exp_sum, exp_error, ties, top;
-    vf base_sum, base_error, base_top, distance_sum, distance_error;
+    narrow_sum exp;
+    vf ties;
     const T *ahead, *output; /* where the rows of the next group lie, and where this one's results go */
 } narrow_state;
 
@@ -51,13 +92,11 @@ FL_INLINE vf narrow_exp(narrow_state *s, T *x_c, fl_size c, int keep)
     return v_where_eq(x, s->maximum, v_set(0), e);
 }
 
-FL_INLINE void narrow_base(narrow_state *s, vf x, vf base)
+/* base_c (maximum - x_c) of class c. */
+FL_INLINE vf narrow_distance(vf maximum, const T *x, const T *base, fl_size c)
 {
-    vf distance = base * (s->maximum - x);
-    distance = v_where_eq(base, v_set(0), v_set(0), distance); /* 0 * inf counts 0 */
-    v_two_sum(&s->distance_sum, &s->distance_error, distance);
-    v_two_sum(&s->base_sum, &s->base_error, v_where_eq(x, s->maximum, v_set(0), base));
-    s->base_top = v_where_eq(x, s->maximum, s->base_top + base, s->base_top);
+    const vf b = v_load(base + c * LANES), distance = b * (maximum - v_load(x + c * LANES));
+    return v_where_eq(b, v_set(0), v_set(0), distance); /* 0 * inf counts 0 */
 }
 
 /* What a tile's sums are before they are brought together: one entry a row. */
@@ -66,18 +105,70 @@ typedef struct {
     T base_sum[GROUP], base_error[GROUP], base_top[GROUP], distance_sum[GROUP], distance_error[GROUP];
 } tile_sums;
 
+/* Adds up the base of WIDTH rows: at the maxima, and elsewhere. */
+static FL_OUTLINE void narrow_base_sums(const T *x, const T *base, fl_size n_classes, vf maximum, int lane,
+                                        tile_sums *sums)
+{
+    const vf zero = v_set(0);
+    narrow_sum others = {zero, zero}, top = others;
+    for (fl_size c = 0; c < n_classes; c += 4) {
+        vf at_top[4], elsewhere[4];
+        FL_UNROLL
+        for (int k = 0; k < 4; k++) {
+            const fl_size at = (c + k < n_classes ? c + k : c) * LANES;
+            const vf b = c + k < n_classes ? v_load(base + at) : zero;
+            at_top[k] = v_where_eq(v_load(x + at), maximum, b, zero);
+            elsewhere[k] = v_where_eq(v_load(x + at), maximum, zero, b);
+        }
+        add_four(&top, at_top);
+        add_four(&others, elsewhere);
+    }
+    v_store(sums->base_sum + lane, others.sum);
+    v_store(sums->base_error + lane, others.error);
+    v_store(sums->base_top + lane, top.sum + top.error);
+}
+
+/* Adds up the distances of WIDTH rows. */
+FL_INLINE void narrow_distances(const T *x, const T *base, fl_size n_classes, vf maximum, int lane, tile_sums *sums)
+{
+    narrow_sum total = {v_set(0), v_set(0)};
+    vf rest = v_set(0);
+    fl_size c = 0;
+    for (; c + 4 <= n_classes; c += 4) {
+        vf d[4];
+        FL_UNROLL
+        for (int k = 0; k < 4; k++)
+            d[k] = narrow_distance(maximum, x, base, c + k);
+        add_four(&total, d);
+    }
+    for (; c < n_classes; c++)
+        rest = rest + narrow_distance(maximum, x, base, c);
+    v_two_sum(&total.sum, &total.error, rest);
+    v_store(sums->distance_sum + lane, total.sum);
+    v_store(sums->distance_error + lane, total.error);
+}
+
 /* The maximum of two interleaved runs: half the waiting of one. */
 FL_INLINE vf narrow_maximum(const T *x, fl_size n_classes)
 {
     vf even = v_set((T)-INFINITY), odd = even;
     fl_size c = 0;
     for (; c + 2 <= n_classes; c += 2) {
-        even = v_max(v_load(x + c * GROUP), even);
-        odd = v_max(v_load(x + (c + 1) * GROUP), odd);
+        even = v_max(v_load(x + c * LANES), even);
+        odd = v_max(v_load(x + (c + 1) * LANES), odd);
     }
     if (c < n_classes)
-        even = v_max(v_load(x + c * GROUP), even);
+        even = v_max(v_load(x + c * LANES), even);
     return v_max(even, odd);
+}
+
+/* The last class that is the maximum, of WIDTH rows; -1 if none is. */
+FL_INLINE vf narrow_top(const T *x, fl_size n_classes, vf maximum)
+{
+    vf top = v_set(-1);
+    for (fl_size c = 0; c < n_classes; c++)
+        top = v_where_eq(v_load(x + c * LANES), maximum, v_set((T)c), top);
+    return top;
 }
 
 /* Statistics of WIDTH rows, lanes [lane, lane + WIDTH) of a tile; leaves the exponentials in the tile if `keep`. */
@@ -85,84 +176,91 @@ FL_INLINE void narrow_lanes(int op, T *x, const T *base, fl_size n_classes, int 
                             row_group *g, tile_sums *sums, const T *ahead, const T *output)
 {
     narrow_state s = {.maximum = narrow_maximum(x, n_classes), .ahead = ahead, .output = output};
-    s.exp_sum = s.exp_error = s.ties = s.base_sum = s.base_error = s.base_top = v_set(0);
-    s.distance_sum = s.distance_error = v_set(0);
-    s.top = v_set(-1);
+    s.exp.sum = s.exp.error = s.ties = v_set(0);
     s.split = v_split_maximum(s.maximum);
     if (with_top)
-        for (fl_size c = 0; c < n_classes; c++)
-            s.top = v_where_eq(v_load(x + c * GROUP), s.maximum, v_set((T)c), s.top);
+        v_store(sums->top + lane, narrow_top(x, n_classes, s.maximum));
     if (base)
-        for (fl_size c = 0; c < n_classes; c++)
-            narrow_base(&s, v_load(x + c * GROUP), v_load(base + c * GROUP));
+        narrow_distances(x, base, n_classes, s.maximum, lane, sums);
     fl_size c = 0;
     for (; c + 4 <= n_classes; c += 4) {
-        vf e0 = narrow_exp(&s, x + c * GROUP, c, keep), e1 = narrow_exp(&s, x + (c + 1) * GROUP, c + 1, keep);
-        vf e2 = narrow_exp(&s, x + (c + 2) * GROUP, c + 2, keep), e3 = narrow_exp(&s, x + (c + 3) * GROUP, c + 3, keep);
-        v_two_sum(&s.exp_sum, &s.exp_error, (e0 + e1) + (e2 + e3));
+        vf e[4];
+        FL_UNROLL
+        for (int k = 0; k < 4; k++)
+            e[k] = narrow_exp(&s, x + (c + k) * LANES, c + k, keep);
+        add_four(&s.exp, e);
     }
     vf rest = v_set(0);
     for (; c < n_classes; c++)
-        rest = rest + narrow_exp(&s, x + c * GROUP, c, keep);
-    v_two_sum(&s.exp_sum, &s.exp_error, rest);
-    s.exp_error = s.exp_error + (s.ties - v_set(1)); /* all maxima but one are among the others */
+        rest = rest + narrow_exp(&s, x + c * LANES, c, keep);
+    v_two_sum(&s.exp.sum, &s.exp.error, rest);
+    s.exp.error = s.exp.error + (s.ties - v_set(1)); /* all maxima but one are among the others */
     if (op != FL_LOGSUMEXP)
-        s.exp_error = s.exp_error + (s.maximum - s.maximum); /* a row whose maximum is infinite is NaN */
+        s.exp.error = s.exp.error + (s.maximum - s.maximum); /* a row whose maximum is infinite is NaN */
     v_store(g->maximum + lane, s.maximum);
     v_store(g->label_exp + lane, v_exp_below(v_load(g->label_logit + lane), s.split));
-    v_store(sums->exp_sum + lane, s.exp_sum);
-    v_store(sums->exp_error + lane, s.exp_error);
-    if (with_top) {
+    v_store(sums->exp_sum + lane, s.exp.sum);
+    v_store(sums->exp_error + lane, s.exp.error);
+    if (with_top)
         v_store(sums->ties + lane, s.ties);
-        v_store(sums->top + lane, s.top);
-    }
-    if (base) {
-        v_store(sums->base_sum + lane, s.base_sum);
-        v_store(sums->base_error + lane, s.base_error);
-        v_store(sums->base_top + lane, s.base_top);
-        v_store(sums->distance_sum + lane, s.distance_sum);
-        v_store(sums->distance_error + lane, s.distance_error);
+}
+
+/* What the sums of the base say of each row. */
+static void base_statistics(const narrow_base *base, const tile_sums *sums, row_group *g)
+{
+    if (base->has_target)
+        FOR_LANES(l, g)
+        {
+            g->base_top[l] = sums->base_top[l];
+            g->base_others[l] = fl_total((fl_sum){sums->base_sum[l], sums->base_error[l]});
+        }
+    else
+        for (int l = 0; l < g->lanes; l++) { /* of rows without a single maximum the sum of both alone is needed */
+            const fl_size top = sums->top[l] > 0 ? (fl_size)sums->top[l] : 0;
+            g->base_top[l] = base->tile[top * LANES];
+            g->base_others[l] = base->others[top];
+        }
+    FOR_LANES(l, g)
+    {
+        g->base_distance[l] = fl_total((fl_sum){sums->distance_sum[l], sums->distance_error[l]});
+        g->total[l] = g->own[l] + (g->base_top[l] + g->base_others[l]);
     }
 }
 
 /* A tile's statistics, into the group. */
-static void tile_statistics(const fl_rows_job *job, fl_size row, T *x, const T *base, int keep, row_group *g)
+static void tile_statistics(const fl_rows_job *job, fl_size row, T *x, const narrow_base *base, int keep, row_group *g)
 {
     const fl_size n_classes = job->n_classes;
     const int with_top = base || job->hess.data || job->op == FL_SOFTMAX_FOCAL;
     const T *ahead = view_direct(&job->input), *output = keep ? view_direct(&job->grad) : NULL;
     tile_sums sums;
-    if (g->lanes < GROUP)
+    if (g->lanes % LANES)
         memset(&sums, 0, sizeof sums);
-    ahead = ahead ? ahead + (row + GROUP) * n_classes : x; /* x: nothing to fetch */
+    ahead = ahead ? ahead + (row + g->lanes) * n_classes : x; /* x: nothing to fetch */
     output = output ? output + row * n_classes : x;
-    for (int lane = 0; lane < g->lanes; lane += WIDTH, ahead += WIDTH * n_classes, output += WIDTH * n_classes)
+    for (int lane = 0; lane < g->lanes; lane += WIDTH, ahead += WIDTH * n_classes, output += WIDTH * n_classes) {
+        T *x_lanes = x + tile_lanes(n_classes, lane);
+        const T *b = base_of_lanes(base, n_classes, lane);
+        if (base && base->has_target)
+            narrow_base_sums(x_lanes, b, n_classes, narrow_maximum(x_lanes, n_classes), lane, &sums);
         if (base)
-            narrow_lanes(job->op, x + lane, base + lane, n_classes, keep, 1, lane, g, &sums, ahead, output);
+            narrow_lanes(job->op, x_lanes, b, n_classes, keep, 1, lane, g, &sums, ahead, output);
         else if (with_top)
-            narrow_lanes(job->op, x + lane, NULL, n_classes, keep, 1, lane, g, &sums, ahead, output);
+            narrow_lanes(job->op, x_lanes, NULL, n_classes, keep, 1, lane, g, &sums, ahead, output);
         else if (keep)
-            narrow_lanes(job->op, x + lane, NULL, n_classes, 1, 0, lane, g, &sums, ahead, output);
+            narrow_lanes(job->op, x_lanes, NULL, n_classes, 1, 0, lane, g, &sums, ahead, output);
         else
-            narrow_lanes(job->op, x + lane, NULL, n_classes, 0, 0, lane, g, &sums, ahead, output);
-    FL_LANEWISE
-    for (int l = 0; l < GROUP; l++)
+            narrow_lanes(job->op, x_lanes, NULL, n_classes, 0, 0, lane, g, &sums, ahead, output);
+    }
+    FOR_LANES(l, g)
+    {
         g->others[l] = (double)sums.exp_sum[l] + (double)sums.exp_error[l];
-    FL_LANEWISE
-    for (int l = 0; l < GROUP; l++)
         g->distance[l] = (double)g->maximum[l] - (double)g->label_logit[l];
-    if (with_top)
-        FL_LANEWISE
-        for (int l = 0; l < GROUP; l++)
-            g->top[l] = sums.ties[l] == 1 ? (int64_t)sums.top[l] : -1;
+    }
     if (base)
-        FL_LANEWISE
-        for (int l = 0; l < GROUP; l++) {
-            g->base_top[l] = sums.base_top[l];
-            g->base_others[l] = fl_total((fl_sum){sums.base_sum[l], sums.base_error[l]});
-            g->base_distance[l] = fl_total((fl_sum){sums.distance_sum[l], sums.distance_error[l]});
-            g->total[l] = g->own[l] + (g->base_top[l] + g->base_others[l]);
-        }
+        base_statistics(base, &sums, g);
+    if (with_top)
+        FOR_LANES(l, g) g->top[l] = sums.ties[l] == 1 && g->label[l] != SKIPPED ? (int64_t)sums.top[l] : -1;
 }
 
 /* A number a row, as the loops over classes want it. */
@@ -178,25 +276,21 @@ typedef struct {
 static void load_factors(const fl_rows_job *job, const row_group *g, row_factors *f)
 {
     const int loss = has_softmax_gradient(job);
-    FL_LANEWISE
-    for (int l = 0; l < GROUP; l++) {
+    FOR_LANES(l, g)
+    {
         f->ratio[l] = (loss ? g->scale[l] * g->total[l] : 1) / (1 + g->others[l]);
         f->exp_factor[l] = (T)f->ratio[l];
     }
     if (has_base(job))
-        FL_LANEWISE
-        for (int l = 0; l < GROUP; l++)
-            f->base_factor[l] = (T)g->scale[l];
+        FOR_LANES(l, g) f->base_factor[l] = (T)g->scale[l];
     if (job->hess.data)
-        FL_LANEWISE
-        for (int l = 0; l < GROUP; l++) {
+        FOR_LANES(l, g)
+        {
             f->inverse_sum[l] = (T)(1 / (1 + g->others[l]));
             f->hess_factor[l] = (T)(g->scale[l] * g->total[l]);
         }
     if (job->op == FL_SOFTMAX_FOCAL)
-        FL_LANEWISE
-        for (int l = 0; l < GROUP; l++)
-            f->curvature[l] = (T)(g->scale[l] * g->curvature[l]);
+        FOR_LANES(l, g) f->curvature[l] = (T)(g->scale[l] * g->curvature[l]);
 }
 
 /* From exponentials to gradient (in place) and Hessian. */
@@ -205,15 +299,15 @@ FL_INLINE void narrow_derivatives(T *x, const T *base, T *hess, fl_size n_classe
     const vf exp_factor = v_load(f->exp_factor + lane), base_factor = v_load(f->base_factor + lane);
     const vf inverse_sum = v_load(f->inverse_sum + lane), hess_factor = v_load(f->hess_factor + lane);
     for (fl_size c = 0; c < n_classes; c++) {
-        vf e = v_load(x + c * GROUP);
+        vf e = v_load(x + c * LANES);
         if (hess) {
             vf p = e * inverse_sum;
-            v_store(hess + c * GROUP, hess_factor * p * (v_set(1) - p));
+            v_store(hess + c * LANES, hess_factor * p * (v_set(1) - p));
         }
         vf slope = e * exp_factor;
         if (base) /* as in wide_derivatives */
-            slope = v_fma(e, exp_factor, -(base_factor * v_load(base + c * GROUP)));
-        v_store(x + c * GROUP, slope);
+            slope = v_fma(e, exp_factor, -(base_factor * v_load(base + c * LANES)));
+        v_store(x + c * LANES, slope);
     }
 }
 
@@ -223,102 +317,120 @@ static void narrow_focal_hessian(const T *x, T *hess, fl_size n_classes, const r
     for (int lane = 0; lane < g->lanes; lane += WIDTH) {
         const vf inverse_sum = v_load(f->inverse_sum + lane), hess_factor = v_load(f->hess_factor + lane);
         const vf curvature = v_load(f->curvature + lane);
+        const fl_size first = tile_lanes(n_classes, lane);
         for (fl_size c = 0; c < n_classes; c++) {
-            vf p = v_load(x + c * GROUP + lane) * inverse_sum;
-            v_store(hess + c * GROUP + lane, p * (hess_factor * (v_set(1) - p) + curvature * p));
+            vf p = v_load(x + first + c * LANES) * inverse_sum;
+            v_store(hess + first + c * LANES, p * (hess_factor * (v_set(1) - p) + curvature * p));
         }
     }
 }
 
 static void mend_focal_tile(const row_group *g, fl_size n_classes, T *grad, T *hess)
 {
-    FL_LANEWISE
-    for (int l = 0; l < GROUP; l++)
+    for (int l = 0; l < g->lanes; l++) {
+        const fl_size first = tile_lanes(n_classes, l);
         if (g->label[l] != SKIPPED)
-            mend_focal_row(g, l, 0, n_classes, GROUP, grad + l, hess ? hess + l : NULL);
+            mend_focal_row(g, l, 0, n_classes, LANES, grad + first, hess ? hess + first : NULL);
+    }
 }
 
-/* The gradient at the label and at the maximum, where the loop's formula loses digits. */
-static void mend_tile(const row_group *g, const T *base, T *grad, T *hess)
+/* What takes the place of the loops' results where their formula loses digits. */
+typedef struct {
+    T top_slope[GROUP], label_slope[GROUP], top_hess[GROUP];
+} mended_classes;
+
+static void mend_classes(const fl_rows_job *job, const row_group *g, const narrow_base *base, const row_factors *f,
+                         mended_classes *m)
 {
-    FL_LANEWISE
-    for (int l = 0; l < GROUP; l++) {
-        if (g->label[l] == SKIPPED)
-            continue;
-        if (base && g->top[l] >= 0) {
-            fl_size at = g->top[l] * GROUP + l;
-            grad[at] = (T)class_gradient(g, l, g->top[l], 1, base[at]);
+    const fl_size n_classes = job->n_classes;
+    T base_at_label[GROUP];
+    if (base) {
+        for (int l = 0; l < g->lanes; l++) /* of rows without a label: anything */
+            base_at_label[l] = base_of_lanes(base, n_classes, l)[(g->label[l] >= 0 ? g->label[l] : 0) * LANES];
+        FOR_LANES(l, g)
+        {
+            m->top_slope[l] = (T)class_gradient(g, l, g->top[l], 1, g->base_top[l]);
+            m->label_slope[l] = (T)class_gradient(g, l, g->label[l], g->label_exp[l], base_at_label[l]);
         }
-        if (base && g->label[l] >= 0) {
-            fl_size at = g->label[l] * GROUP + l;
-            grad[at] = (T)class_gradient(g, l, g->label[l], g->label_exp[l], base[at]);
-        }
-        if (hess && g->top[l] >= 0)
-            hess[g->top[l] * GROUP + l] = (T)class_hessian_at_top(g, l);
-    }
+    } else
+        FOR_LANES(l, g) m->label_slope[l] = (T)label_slope(g, l, f->ratio[l]);
+    if (job->hess.data)
+        FOR_LANES(l, g) m->top_hess[l] = (T)class_hessian_at_top(g, l);
 }
 
 /* From exponentials to gradient (in place of them) and Hessian, to where they belong. */
 static FL_OUTLINE void tile_derivatives(const fl_rows_job *job, fl_size row, int n, const row_group *g, T *x,
-                                        const T *base)
+                                        const narrow_base *base)
 {
     const fl_size n_classes = job->n_classes;
-    const int focal = job->op == FL_SOFTMAX_FOCAL, from_label = job->op == FL_CROSS_ENTROPY && !base;
-    FL_ALIGNED T slope[GROUP], hess_tile[TILE], *hess = job->hess.data ? hess_tile : NULL;
-    T *plain_hess = focal ? NULL : hess;
+    const int focal = job->op == FL_SOFTMAX_FOCAL, mends = job->op == FL_CROSS_ENTROPY;
+    FL_ALIGNED T hess_tile[TILE], *hess = job->hess.data ? hess_tile : NULL;
     row_factors factors;
+    mended_classes m;
     load_factors(job, g, &factors);
+    if (mends)
+        mend_classes(job, g, base, &factors, &m);
     if (focal && hess)
         narrow_focal_hessian(x, hess, n_classes, g, &factors);
-    for (int lane = 0; lane < g->lanes; lane += WIDTH)
-        narrow_derivatives(x + lane, base ? base + lane : NULL, plain_hess ? plain_hess + lane : NULL, n_classes, lane,
-                           &factors);
+    const int scales = !base && !hess && !focal; /* all there is to do: as the tile is stored */
+    for (int lane = 0; lane < g->lanes && !scales; lane += WIDTH) {
+        const fl_size first = tile_lanes(n_classes, lane);
+        narrow_derivatives(x + first, base_of_lanes(base, n_classes, lane), hess && !focal ? hess + first : NULL,
+                           n_classes, lane, &factors);
+    }
     if (focal)
         mend_focal_tile(g, n_classes, x, hess);
-    else if (job->op == FL_CROSS_ENTROPY && (base || hess))
-        mend_tile(g, base, x, hess);
-    if (from_label)
-        FL_LANEWISE
-        for (int l = 0; l < GROUP; l++)
-            slope[l] = (T)label_slope(g, l, factors.ratio[l]);
-    store_tile(job, &job->grad, row, n, g, x, from_label ? slope : NULL);
+    store_tile(job, &job->grad, row, n, g, x, scales ? factors.exp_factor : NULL, mends && base ? m.top_slope : NULL,
+               mends ? m.label_slope : NULL);
     if (hess)
-        store_tile(job, &job->hess, row, n, g, hess, NULL);
+        store_tile(job, &job->hess, row, n, g, hess, NULL, mends ? m.top_hess : NULL, NULL);
 }
+
+static void tile_log_softmax(const fl_rows_job *job, fl_size row, int n, const row_group *g, T *x)
+{
+    FL_ALIGNED T logs[GROUP];
+    group_logs(g, logs);
+    for (int lane = 0; lane < g->lanes; lane += WIDTH) {
+        T *x_lanes = x + tile_lanes(job->n_classes, lane);
+        const vf maximum = v_load(g->maximum + lane), log = v_load(logs + lane);
+        for (fl_size c = 0; c < job->n_classes; c++)
+            v_store(x_lanes + c * LANES, (v_load(x_lanes + c * LANES) - maximum) - log);
+    }
+    store_tile(job, &job->grad, row, n, g, x, NULL, NULL, NULL);
+}
+
+#if FL_AVX512 /* a fortieth of the time; with the registers of AVX2 it would cost a twentieth */
+#define NARROW_ORDERED FL_ORDERED
+#else
+#define NARROW_ORDERED
+#endif
 
 /* Not inlined, like wide_group, sum_group and what has a tile of its own: all tiles and stages would lie on the stack at
  * once, 160 kB, where threads of musl have 128 kB in all. */
-static FL_OUTLINE void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
+NARROW_ORDERED static FL_OUTLINE void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     const fl_size n_classes = job->n_classes;
     const int logs_only = job->op == FL_LOG_SOFTMAX || job->op == FL_LOGSUMEXP;
     const int keep = job->grad.data && !logs_only;
-    FL_ALIGNED T x[TILE], base_tile[TILE];
-    T *base = has_base(job) ? base_tile : NULL;
+    FL_ALIGNED T x[TILE];
+    narrow_base base_of_rows, *base = has_base(job) ? &base_of_rows : NULL;
     load_tile(&job->input, row, n, n_classes, g, x);
     if (base)
-        load_base_tile(job, row, n, g, base);
+        load_base(job, row, n, g, base);
     if (all_labelled(job, g))
-        FL_UNROLL
-        for (int l = 0; l < GROUP; l++)
-            g->label_logit[l] = x[g->label[l] * GROUP + l];
+        for (int first = 0; first < g->lanes; first += LANES)
+            FL_UNROLL
+            for (int l = first; l < first + LANES; l++)
+                g->label_logit[l] = x[first * n_classes + g->label[l] * LANES + (l - first)];
     else
         for (int l = 0; l < g->lanes; l++) /* of rows without a label: anything */
-            g->label_logit[l] = x[(g->label[l] >= 0 ? g->label[l] : 0) * GROUP + l];
+            g->label_logit[l] = x[tile_entry(n_classes, l, g->label[l] >= 0 ? g->label[l] : 0)];
     tile_statistics(job, row, x, base, keep, g);
     if (job->op == FL_SOFTMAX_FOCAL)
-        focal_factors(job, g, 0, GROUP);
-    if (!job->grad.data)
-        return;
-    if (job->op == FL_LOG_SOFTMAX) {
-        T logs[GROUP];
-        group_logs(g, logs);
-        for (fl_size c = 0; c < n_classes; c++)
-            FL_LANEWISE
-            for (int l = 0; l < GROUP; l++)
-                x[c * GROUP + l] = (x[c * GROUP + l] - g->maximum[l]) - logs[l];
-        store_tile(job, &job->grad, row, n, g, x, NULL);
-    } else
+        focal_factors(job, g, 0, g->lanes);
+    if (job->grad.data && job->op == FL_LOG_SOFTMAX)
+        tile_log_softmax(job, row, n, g, x);
+    else if (job->grad.data)
         tile_derivatives(job, row, n, g, x, base);
 }
 

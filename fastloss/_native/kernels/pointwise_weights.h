@@ -4,19 +4,6 @@
 
 #include "views.h"
 
-/* Each lane's sum is a local copy: in memory it would wait for itself at every step. */
-static void add_chunk(lane_totals *totals, const double *terms, fl_size n)
-{
-    lane_totals local = *totals;
-    fl_size i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; l++)
-            add_to_lane(&local, l, terms[i + l]);
-    for (int l = 0; i < n; i++, l++)
-        add_to_lane(&local, l, terms[i]);
-    *totals = local;
-}
-
 /* weight times sample_weight of a chunk, in double: float32 could neither hold nor multiply all of them. NULL if
  * there is neither. */
 static const double *load_weights(const fl_view *weight, const fl_view *sample_weight, fl_size start, fl_size n,

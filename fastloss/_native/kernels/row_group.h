@@ -44,13 +44,19 @@ typedef struct {
     double curvature[GROUP], label_gradient[GROUP], label_hessian[GROUP];
     /* of sum_rows.h: */
     double value[GROUP];
-    int lanes; /* that hold its rows: whole vectors, less than GROUP where rows end */
+    int lanes; /* that hold its rows: whole vectors, less than GROUP where rows are long or end */
     int some_skipped;
     int plain; /* own, factor and scale are those of rows that all count, without weights */
 } row_group;
 
-/* Labels as rows know them; returns how many are to be skipped. */
-FL_INLINE fl_size canonical_labels(const fl_rows_job *job, fl_size row, fl_size n, int64_t *labels)
+/* For each lane of the group: in loops of a constant length, which become vectors, and by whole units, of which the lanes
+ * beyond the rows hold something, too. */
+#define FOR_LANES(l, g)                                            \
+    for (int l##_unit = 0; l##_unit < (g)->lanes; l##_unit += LANES) \
+        FL_LANEWISE for (int l = l##_unit; l < l##_unit + LANES; l++)
+
+/* Labels as rows know them, `invalid` for those that are no class; returns how many are to be skipped. */
+FL_INLINE fl_size canonical_labels(const fl_rows_job *job, fl_size row, fl_size n, int64_t invalid, int64_t *labels)
 {
     const fl_view *view = &job->labels;
     const uint64_t n_classes = (uint64_t)job->n_classes, ignore = job->ignore_bits;
@@ -64,22 +70,28 @@ FL_INLINE fl_size canonical_labels(const fl_rows_job *job, fl_size row, fl_size 
     FL_LANEWISE
     for (fl_size i = 0; i < n; i++) {
         uint64_t bits = (uint64_t)labels[i];
-        int64_t checked = bits < n_classes ? labels[i] : INVALID;
+        int64_t checked = bits < n_classes ? labels[i] : invalid;
         labels[i] = has_ignore && bits == ignore ? SKIPPED : checked;
         skipped += labels[i] == SKIPPED;
     }
     return skipped;
 }
 
-static double class_weight(const fl_rows_job *job, int64_t label)
+/* The class weights of n labels; 1 where there is none. */
+static void class_weights(const fl_rows_job *job, const int64_t *labels, fl_size n, double *weights)
 {
-    double weight = 1;
     const T *direct = job->weight.data ? view_direct(&job->weight) : NULL;
     if (direct)
-        return direct[label];
-    if (job->weight.data)
-        view_read_numbers(&job->weight, label, 1, &weight);
-    return weight;
+        for (fl_size i = 0; i < n; i++) { /* always of some class: a selection, no branch */
+            const double weight = direct[labels[i] >= 0 ? labels[i] : 0];
+            weights[i] = labels[i] >= 0 ? weight : 1;
+        }
+    else
+        for (fl_size i = 0; i < n; i++) {
+            weights[i] = 1;
+            if (job->weight.data && labels[i] >= 0)
+                view_read_numbers(&job->weight, labels[i], 1, &weights[i]);
+        }
 }
 
 /* Whether each lane of the group has a label. */
@@ -94,6 +106,34 @@ static void block_bounds(const fl_rows_job *job, fl_size block, fl_size *first, 
     *last = job->n_rows - *first < job->block_rows ? job->n_rows : *first + job->block_rows;
 }
 
+/* The first row, from `row` on, of a sample weight that is negative or NaN, or -1. */
+static fl_size first_bad_factor(const double *factors, fl_size row, fl_size n)
+{
+    fl_size bad = 0, i = 0;
+    for (fl_size k = 0; k < n; k++)
+        bad += !(factors[k] >= 0);
+    while (bad && factors[i] >= 0)
+        i++;
+    return bad ? row + i : -1;
+}
+
+/* What n rows weigh, added lane by lane: one sum after the other waited for itself. */
+static void add_row_weights(const fl_rows_job *job, fl_size row, fl_size n, const int64_t *labels,
+                            lane_totals *totals, fl_size *bad_sample_weight)
+{
+    double weights[CHUNK], factors[CHUNK];
+    class_weights(job, labels, n, weights);
+    if (job->sample_weight.data) {
+        view_read_numbers(&job->sample_weight, row, n, factors);
+        *bad_sample_weight = *bad_sample_weight < 0 ? first_bad_factor(factors, row, n) : *bad_sample_weight;
+        for (fl_size i = 0; i < n; i++)
+            weights[i] *= factors[i];
+    }
+    for (fl_size i = 0; i < n; i++)
+        weights[i] = labels[i] == SKIPPED ? 0 : weights[i];
+    add_chunk(totals, weights, n);
+}
+
 /* The first pass, over labels and sample weights only: so the normaliser is known before a gradient is written, and
  * nothing is written if a label is wrong. */
 static void check_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *partial)
@@ -103,11 +143,11 @@ static void check_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *p
     *partial = (fl_rows_partial){.bad_label = -1, .bad_sample_weight = -1};
     const int weighted = job->weight.data || job->sample_weight.data;
     int64_t labels[CHUNK];
-    double factors[CHUNK];
+    lane_totals totals = {{0}, {0}};
     for (fl_size row = first; row < last; row += CHUNK) {
         fl_size n = last - row < CHUNK ? last - row : CHUNK, counted = 0, invalid = 0;
         if (job->labels.data)
-            canonical_labels(job, row, n, labels);
+            canonical_labels(job, row, n, INVALID, labels);
         else
             for (fl_size i = 0; i < n; i++)
                 labels[i] = NO_LABEL;
@@ -120,34 +160,25 @@ static void check_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *p
                 partial->bad_label = labels[i] == INVALID ? row + i : partial->bad_label;
         if (!weighted)
             partial->weight.hi += (double)counted;
-        if (!weighted || partial->bad_label >= 0)
-            continue;
-        for (fl_size i = 0; i < n; i++)
-            factors[i] = 1;
-        if (job->sample_weight.data)
-            view_read_numbers(&job->sample_weight, row, n, factors);
-        for (fl_size i = 0; i < n; i++) {
-            if (!(factors[i] >= 0) && partial->bad_sample_weight < 0)
-                partial->bad_sample_weight = row + i;
-            if (labels[i] != SKIPPED)
-                fl_add(&partial->weight, factors[i] * (labels[i] >= 0 ? class_weight(job, labels[i]) : 1));
-        }
+        else if (partial->bad_label < 0)
+            add_row_weights(job, row, n, labels, &totals, &partial->bad_sample_weight);
     }
+    if (weighted)
+        add_lanes(&partial->weight, &totals);
 }
 
-static fl_size group_labels(const fl_rows_job *job, fl_size row, int n, int64_t *labels)
+/* Returns how many lanes are to be skipped: those beyond the rows, too, and what another thread has made invalid since
+ * the labels were checked. */
+static fl_size group_labels(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
-    fl_size skipped = GROUP - n;
-    for (int l = 0; l < GROUP; l++)
-        labels[l] = l < n ? NO_LABEL : SKIPPED;
+    fl_size skipped = 0;
     if (job->labels.data)
-        skipped += n == GROUP ? canonical_labels(job, row, GROUP, labels) /* a constant: the loop becomes vectors */
-                              : canonical_labels(job, row, n, labels);
-    FL_LANEWISE
-    for (int l = 0; l < GROUP; l++) { /* changed by another thread since they were checked */
-        skipped += labels[l] == INVALID;
-        labels[l] = labels[l] == INVALID ? SKIPPED : labels[l];
-    }
+        skipped = n == GROUP ? canonical_labels(job, row, GROUP, SKIPPED, g->label) /* a constant */
+                             : canonical_labels(job, row, n, SKIPPED, g->label);
+    else
+        FOR_LANES(l, g) g->label[l] = NO_LABEL;
+    for (int l = n; l % LANES != 0; l++, skipped++)
+        g->label[l] = SKIPPED;
     return skipped;
 }
 
@@ -157,15 +188,14 @@ static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     const int weighted = job->weight.data || job->sample_weight.data || job->grad_output.data;
     double factor[GROUP], upstream[GROUP];
-    fl_size skipped = group_labels(job, row, n, g->label);
-    if (weighted)
-        for (int l = 0; l < GROUP; l++)
-            factor[l] = upstream[l] = 1;
+    fl_size skipped = group_labels(job, row, n, g);
+    FOR_LANES(l, g) factor[l] = upstream[l] = 1;
     if (job->grad_output.data)
         view_read_numbers(&job->grad_output, row, n, upstream);
     if (job->sample_weight.data) {
         view_read_numbers(&job->sample_weight, row, n, factor);
-        for (int l = 0; l < GROUP; l++) {
+        FOR_LANES(l, g)
+        {
             skipped += factor[l] == 0;
             g->label[l] = factor[l] == 0 ? SKIPPED : g->label[l];
         }
@@ -174,21 +204,23 @@ static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
     if (g->plain && !g->some_skipped)
         return;
     g->plain = !weighted && !g->some_skipped && job->op < FL_SOFTMAX_FOCAL; /* whose kernels write there too */
-    FL_LANEWISE
-    for (int l = 0; l < g->lanes; l++) {
-        g->own[l] = g->label[l] >= 0 ? (1 - job->smoothing) * class_weight(job, g->label[l]) : 0;
-        if (g->label[l] >= 0 && g->own[l] == 0 && !has_base(job)) { /* a class of weight 0 */
-            g->label[l] = SKIPPED;
-            g->some_skipped = 1;
-        }
-        int live = g->label[l] != SKIPPED;
-        g->factor[l] = !live ? 0 : weighted ? factor[l] : 1;
-        g->scale[l] = !live ? 0 : weighted ? job->scale * factor[l] * upstream[l] : job->scale;
+    const int skips_zero = !has_base(job); /* a row whose class has weight 0 */
+    class_weights(job, g->label, g->lanes, g->own);
+    skipped = 0;
+    FOR_LANES(l, g)
+    {
+        g->own[l] = g->label[l] >= 0 ? (1 - job->smoothing) * g->own[l] : 0;
+        g->label[l] = g->label[l] >= 0 && g->own[l] == 0 && skips_zero ? SKIPPED : g->label[l];
+        const int live = g->label[l] != SKIPPED;
+        skipped += !live;
+        g->factor[l] = live ? factor[l] : 0;
+        g->scale[l] = live ? job->scale * factor[l] * upstream[l] : 0;
         g->total[l] = g->own[l];
         g->maximum[l] = g->label_logit[l] = g->label_exp[l] = 0;
         g->top[l] = -1;
         g->others[l] = g->distance[l] = g->base_top[l] = g->base_others[l] = g->base_distance[l] = 0;
     }
+    g->some_skipped = skipped != 0;
 }
 
 /* The gradient at the label where the target puts nothing elsewhere, from ratio = scale total / (1 + others): all
@@ -219,10 +251,8 @@ static double class_hessian_at_top(const row_group *g, int l)
 
 static void group_logs(const row_group *g, T *logs)
 {
-    FL_LANEWISE
-    for (int l = 0; l < GROUP; l++)
-        logs[l] = (T)g->others[l];
-    for (int l = 0; l < GROUP; l += WIDTH)
+    FOR_LANES(l, g) logs[l] = (T)g->others[l];
+    for (int l = 0; l < g->lanes; l += WIDTH)
         v_store(logs + l, v_log1p_nonnegative(v_load(logs + l)));
 }
 
@@ -236,22 +266,17 @@ static void group_losses(const fl_rows_job *job, const row_group *g, double loss
 {
     T logs[GROUP];
     if (job->op == FL_NLL)
-        FL_LANEWISE
-        for (int l = 0; l < GROUP; l++) /* 0 * inf counts 0, here and below */
+        FOR_LANES(l, g) /* 0 * inf counts 0, here and below */
             loss[l] = g->own[l] == 0 ? 0 : g->factor[l] * -g->own[l] * (double)g->label_logit[l];
     else if (job->op >= FL_MULTI_MARGIN)
-        FL_LANEWISE
-        for (int l = 0; l < GROUP; l++)
-            loss[l] = g->factor[l] * g->value[l];
+        FOR_LANES(l, g) loss[l] = g->factor[l] * g->value[l];
     else {
         group_logs(g, logs);
         if (job->op == FL_LOGSUMEXP)
-            FL_LANEWISE
-            for (int l = 0; l < GROUP; l++)
-                loss[l] = (double)g->maximum[l] + (double)logs[l];
+            FOR_LANES(l, g) loss[l] = (double)g->maximum[l] + (double)logs[l];
         else
-            FL_LANEWISE
-            for (int l = 0; l < GROUP; l++) {
+            FOR_LANES(l, g)
+            {
                 double own = g->own[l] == 0 ? 0 : g->own[l] * g->distance[l]; /* NaN of another row, or 0 * inf */
                 loss[l] = g->factor[l] * (own + g->base_distance[l] + g->total[l] * (double)logs[l]);
             }
@@ -265,18 +290,11 @@ static void finish_group(const fl_rows_job *job, fl_size row, int n, const row_g
     double loss[GROUP];
     group_losses(job, g, loss);
     if (g->some_skipped)
-        FL_LANEWISE
-        for (int l = 0; l < GROUP; l++)
-            loss[l] = g->label[l] == SKIPPED ? 0 : loss[l];
-    for (int i = 0; i < GROUP / LANES; i++)
-        FL_LANEWISE
-        for (int l = 0; l < LANES; l++)
-            add_to_lane(&sums[i], l, loss[i * LANES + l]);
+        FOR_LANES(l, g) loss[l] = g->label[l] == SKIPPED ? 0 : loss[l];
+    FOR_LANES(l, g) add_to_lane(&sums[l_unit / LANES], l - l_unit, loss[l]);
     if (!job->value.data)
         return;
-    FL_LANEWISE
-    for (int l = 0; l < GROUP; l++)
-        value[l] = (T)loss[l];
+    FOR_LANES(l, g) value[l] = (T)loss[l];
     view_write(&job->value, row, n, value);
 }
 

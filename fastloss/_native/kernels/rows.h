@@ -31,9 +31,10 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
     lane_totals sums[GROUP / LANES] = {{{0}, {0}}};
     row_group g;
     g.plain = 0;
-    for (fl_size row = first; row < last; row += GROUP) {
-        int n = last - row < GROUP ? (int)(last - row) : GROUP;
-        if (n < GROUP) /* loops of constant length become vectors: they compute with the lanes beyond the rows, too */
+    const int rows = rows_of_group(job->n_classes);
+    for (fl_size row = first; row < last; row += rows) {
+        int n = last - row < rows ? (int)(last - row) : rows;
+        if (n % LANES) /* loops of constant length become vectors: they compute with the lanes beyond the rows, too */
             memset(&g, 0, sizeof g);
         g.lanes = (n + WIDTH - 1) / WIDTH * WIDTH;
         load_group(job, row, n, &g);

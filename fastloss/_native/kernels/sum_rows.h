@@ -134,13 +134,13 @@ static void margin_constants(const fl_rows_job *job, const row_group *g, sum_row
     while (shrink * (double)job->n_classes > 1)
         shrink /= 2;
     s->shrink = (T)shrink;
-    for (int l = 0; l < GROUP; l += WIDTH) {
+    for (int l = 0; l < g->lanes; l += WIDTH) {
         vf sum = v_set(margin), error = v_set(margin_low);
         v_two_sum(&sum, &error, -v_load(g->label_logit + l));
         v_store(s->offset + l, sum);
         v_store(s->offset_low + l, v_finite_or_zero(error));
     }
-    for (int l = 0; l < GROUP; l++) {
+    for (int l = 0; l < g->lanes; l++) {
         /* one that is no number of type T in two parts: what it multiplies may bring it back */
         const double factor = slope * g->scale[l] * g->own[l] / (double)job->n_classes;
         const double rescale = fits(factor) ? 1 : fabs(factor) < 1 ? 0x1p-100 : 0x1p100;
@@ -198,6 +198,25 @@ static void note_no_probability(const fl_rows_job *job, fl_size row, fl_rows_par
         partial->bad_target = find_no_probability(&job->target, start, job->n_classes);
 }
 
+/* The loops over classes, compiled once for each operation. What surrounds them is not: it was half of their code. */
+#define FOR_EACH_OP(op, loop, ...)                       \
+    switch (op) {                                        \
+    case FL_MULTI_MARGIN:                                \
+        loop(FL_MULTI_MARGIN, __VA_ARGS__);              \
+        break;                                           \
+    case FL_MULTI_MARGIN_SQUARED:                        \
+        loop(FL_MULTI_MARGIN_SQUARED, __VA_ARGS__);      \
+        break;                                           \
+    case FL_PROBABILITY_CROSS_ENTROPY:                   \
+        loop(FL_PROBABILITY_CROSS_ENTROPY, __VA_ARGS__); \
+        break;                                           \
+    case FL_SOFTMAX_GRAD:                                \
+        loop(FL_SOFTMAX_GRAD, __VA_ARGS__);              \
+        break;                                           \
+    default:                                             \
+        loop(FL_LOG_SOFTMAX_GRAD, __VA_ARGS__);          \
+    }
+
 /* --- narrow rows --- */
 
 FL_INLINE sum_constants narrow_constants(const sum_rows *s, int lane)
@@ -207,27 +226,34 @@ FL_INLINE sum_constants narrow_constants(const sum_rows *s, int lane)
                            v_load(s->total_low + lane)};
 }
 
-FL_INLINE void narrow_sums(const fl_rows_job *job, int op, const T *x, const T *t, row_group *g, sum_rows *s)
+/* The classes of WIDTH rows: their sums, without the term of the label if the operation has one. */
+FL_INLINE void add_narrow_classes(int op, const T *x, const T *t, fl_size n_classes, vf label, const sum_constants *k,
+                                  vf sum[N_SUMS], vf error[N_SUMS])
+{
+    for (fl_size c = 0; c < n_classes; c++, x += LANES, t += is_margin(op) ? 0 : LANES) {
+        sum_parts p = sum_terms(op, v_load(x), is_margin(op) ? v_set(0) : v_load(t), k);
+        for (int i = 0; i < n_sums(op); i++) {
+            if (is_margin(op))
+                p.term[i] = v_where_eq(label, v_set((T)c), v_set(0), p.term[i]);
+            v_two_sum(&sum[i], &error[i], p.term[i]);
+        }
+        if (op == FL_SOFTMAX_GRAD)
+            error[0] = error[0] + p.rounding;
+    }
+}
+
+static void narrow_sums(const fl_rows_job *job, const T *x, const T *t, row_group *g, sum_rows *s)
 {
     for (int lane = 0; lane < g->lanes; lane += WIDTH) {
         const sum_constants k = narrow_constants(s, lane);
-        vf sum[N_SUMS], error[N_SUMS], label;
+        const fl_size first = tile_lanes(job->n_classes, lane);
+        vf sum[N_SUMS], error[N_SUMS];
         T labels[WIDTH], sums[N_SUMS][WIDTH], errors[N_SUMS][WIDTH];
         for (int i = 0; i < WIDTH; i++)
             labels[i] = (T)g->label[lane + i];
-        label = v_load(labels);
         for (int i = 0; i < N_SUMS; i++)
             sum[i] = error[i] = v_set(0);
-        for (fl_size c = 0; c < job->n_classes; c++) {
-            sum_parts p = sum_terms(op, v_load(x + c * GROUP + lane), t ? v_load(t + c * GROUP + lane) : v_set(0), &k);
-            for (int i = 0; i < n_sums(op); i++) {
-                if (is_margin(op)) /* the label has no term */
-                    p.term[i] = v_where_eq(label, v_set((T)c), v_set(0), p.term[i]);
-                v_two_sum(&sum[i], &error[i], p.term[i]);
-            }
-            if (op == FL_SOFTMAX_GRAD)
-                error[0] = error[0] + p.rounding;
-        }
+        FOR_EACH_OP(job->op, add_narrow_classes, x + first, t + first, job->n_classes, v_load(labels), &k, sum, error)
         for (int i = 0; i < N_SUMS; i++) {
             v_store(sums[i], sum[i]);
             v_store(errors[i], error[i]);
@@ -241,51 +267,53 @@ FL_INLINE void narrow_sums(const fl_rows_job *job, int op, const T *x, const T *
     }
 }
 
-FL_INLINE void narrow_slopes(const fl_rows_job *job, int op, T *x, const T *t, T *hess, const row_group *g,
-                             const sum_rows *s)
+/* From the classes of WIDTH rows to their gradient, in place, and Hessian. */
+FL_INLINE void narrow_slopes(int op, T *x, const T *t, T *hess, fl_size n_classes, const sum_constants *k)
 {
-    for (int lane = 0; lane < g->lanes; lane += WIDTH) {
-        const sum_constants k = narrow_constants(s, lane);
-        for (fl_size at = lane; at < job->n_classes * GROUP; at += GROUP) {
-            vf x_c = v_load(x + at);
-            if (hess)
-                v_store(hess + at, sum_curvature(op, x_c, &k));
-            v_store(x + at, sum_slope(op, x_c, t ? v_load(t + at) : v_set(0), &k));
-        }
+    for (fl_size at = 0; at < n_classes * LANES; at += LANES) {
+        vf x_c = v_load(x + at);
+        if (is_margin(op) && hess)
+            v_store(hess + at, sum_curvature(op, x_c, k));
+        v_store(x + at, sum_slope(op, x_c, is_margin(op) ? v_set(0) : v_load(t + at), k));
     }
 }
 
-FL_INLINE void narrow_sum_group(const fl_rows_job *job, int op, fl_size row, int n, row_group *g, sum_rows *s,
-                                fl_rows_partial *partial)
+static void narrow_sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, sum_rows *s,
+                             fl_rows_partial *partial)
 {
+    const int op = job->op, with_hess = is_margin(op) && job->hess.data;
     const fl_size n_classes = job->n_classes;
-    FL_ALIGNED T x[TILE], t_tile[TILE], hess[TILE], *t = is_margin(op) ? NULL : t_tile;
+    FL_ALIGNED T x[TILE], t[TILE], hess[TILE];
     load_tile(&job->input, row, n, n_classes, g, x);
-    if (t)
+    if (!is_margin(op))
         load_tile(&job->target, row, n, n_classes, g, t);
-    if (is_margin(op)) {
+    else {
         for (int l = 0; l < g->lanes; l++)
-            g->label_logit[l] = g->label[l] >= 0 ? x[g->label[l] * GROUP + l] : 0;
+            g->label_logit[l] = g->label[l] >= 0 ? x[tile_entry(n_classes, l, g->label[l])] : 0;
         margin_constants(job, g, s);
     }
-    narrow_sums(job, op, x, t, g, s);
+    narrow_sums(job, x, t, g, s);
     if (op == FL_PROBABILITY_CROSS_ENTROPY)
         for (int l = 0; l < n; l++)
             if (s->sums[l][1] != 0)
                 note_no_probability(job, row + l, partial);
     if (op == FL_PROBABILITY_CROSS_ENTROPY || !job->grad.data)
         return;
-    const int with_hess = is_margin(op) && job->hess.data;
-    narrow_slopes(job, op, x, t, with_hess ? hess : NULL, g, s);
-    for (int l = 0; l < GROUP; l++)
+    for (int lane = 0; lane < g->lanes; lane += WIDTH) {
+        const sum_constants k = narrow_constants(s, lane);
+        const fl_size first = tile_lanes(n_classes, lane);
+        FOR_EACH_OP(op, narrow_slopes, x + first, t + first, with_hess ? hess + first : NULL, n_classes, &k)
+    }
+    for (int l = 0; l < g->lanes; l++)
         if (is_margin(op) && g->label[l] >= 0) {
-            x[g->label[l] * GROUP + l] = margin_label_gradient(job, g, s, l);
+            const fl_size label = tile_entry(n_classes, l, g->label[l]);
+            x[label] = margin_label_gradient(job, g, s, l);
             if (with_hess)
-                hess[g->label[l] * GROUP + l] = margin_label_hessian(job, g, s, l);
+                hess[label] = margin_label_hessian(job, g, s, l);
         }
-    store_tile(job, &job->grad, row, n, g, x, NULL);
+    store_tile(job, &job->grad, row, n, g, x, NULL, NULL, NULL);
     if (with_hess)
-        store_tile(job, &job->hess, row, n, g, hess, NULL);
+        store_tile(job, &job->hess, row, n, g, hess, NULL, NULL, NULL);
 }
 
 /* --- wide rows --- */
@@ -296,27 +324,33 @@ FL_INLINE sum_constants wide_constants(const sum_rows *s, int l)
                            v_set(s->factor[l]), v_set(s->rescale[l]),    v_set(s->total[l]),   v_set(s->total_low[l])};
 }
 
+/* 0 beyond n and at `skip`. */
+static FL_OUTLINE void clear_uncounted(T part[STRIP], fl_size n, fl_size skip)
+{
+    for (int i = 0; i < STRIP; i++)
+        part[i] = i < n && i != skip ? part[i] : 0;
+}
+
 /* The terms of n <= STRIP elements, 0 beyond them and at `skip`. */
 FL_INLINE void sum_part(int op, const T *x, const T *t, fl_size n, fl_size skip, const sum_constants *k,
                         vf terms[N_SUMS][4 * UNIT], vf rounding[4 * UNIT])
 {
-    T xs[STRIP] = {0}, ts[STRIP] = {0}, part[N_SUMS + 1][STRIP];
-    memcpy(xs, x, (size_t)n * sizeof(T));
-    if (t)
-        memcpy(ts, t, (size_t)n * sizeof(T));
-    for (int i = 0; i < STRIP; i += WIDTH) {
-        sum_parts p = sum_terms(op, v_load(xs + i), v_load(ts + i), k);
+    T part[N_SUMS + 1][STRIP];
+    FL_LANEWISE
+    for (fl_size i = 0; i < n; i += WIDTH) {
+        const vf t_i = is_margin(op) ? v_set(0) : v_load_up_to(t + i, n - i, v_set(0));
+        sum_parts p = sum_terms(op, v_load_up_to(x + i, n - i, v_set(0)), t_i, k);
         for (int j = 0; j < N_SUMS; j++)
             v_store(part[j] + i, p.term[j]);
         v_store(part[N_SUMS] + i, p.rounding);
     }
     for (int j = 0; j <= N_SUMS; j++)
-        for (int i = 0; i < STRIP; i++)
-            part[j][i] = i < n && i != skip ? part[j][i] : 0;
+        if (j < n_sums(op) || (op == FL_SOFTMAX_GRAD && j == N_SUMS))
+            clear_uncounted(part[j], n, skip);
     for (int i = 0; i < 4 * UNIT; i++) {
-        for (int j = 0; j < N_SUMS; j++)
+        for (int j = 0; j < n_sums(op); j++)
             terms[j][i] = v_load(part[j] + i * WIDTH);
-        rounding[i] = v_load(part[N_SUMS] + i * WIDTH);
+        rounding[i] = op == FL_SOFTMAX_GRAD ? v_load(part[N_SUMS] + i * WIDTH) : v_set(0);
     }
 }
 
@@ -353,63 +387,62 @@ FL_INLINE void sum_strips(int op, const T *x, const T *t, fl_size n, fl_size ski
 /* One row; its chunks of input and target. */
 typedef struct {
     const fl_rows_job *job;
+    const T *x, *t; /* all of their memory, or NULL */
     fl_size start;
-    const T *x, *t; /* the row's memory, or NULL */
     FL_ALIGNED T x_chunk[CHUNK], t_chunk[CHUNK];
 } sum_row;
 
 static const T *input_chunk(sum_row *r, fl_size c, fl_size n)
 {
-    if (r->x)
-        return r->x + c;
-    view_read(&r->job->input, r->start + c, n, r->x_chunk);
-    return r->x_chunk;
+    return chunk_of(&r->job->input, r->x, r->start + c, n, r->x_chunk);
 }
 
 static const T *target_chunk(sum_row *r, fl_size c, fl_size n)
 {
-    if (r->t)
-        return r->t + c;
-    view_read(&r->job->target, r->start + c, n, r->t_chunk);
-    return r->t_chunk;
+    return is_margin(r->job->op) ? NULL : chunk_of(&r->job->target, r->t, r->start + c, n, r->t_chunk);
 }
 
-FL_INLINE void wide_sums(sum_row *r, int op, int l, row_group *g, sum_rows *s)
+static void wide_sums(sum_row *r, int l, row_group *g, sum_rows *s)
 {
+    const int op = r->job->op;
     const fl_size n_classes = r->job->n_classes;
     const sum_constants k = wide_constants(s, l);
     lane_sums sums[N_SUMS] = {NO_SUMS, NO_SUMS, NO_SUMS};
     fl_sum totals[N_SUMS] = {{0, 0}, {0, 0}, {0, 0}};
     for (fl_size c = 0; c < n_classes; c += CHUNK) {
-        fl_size n = n_classes - c < CHUNK ? n_classes - c : CHUNK;
-        const T *t = is_margin(op) ? NULL : target_chunk(r, c, n);
-        sum_strips(op, input_chunk(r, c, n), t, n, is_margin(op) ? (fl_size)g->label[l] - c : -1, &k, sums);
+        const fl_size n = n_classes - c < CHUNK ? n_classes - c : CHUNK;
+        const fl_size skip = is_margin(op) ? (fl_size)g->label[l] - c : -1;
+        const T *x = input_chunk(r, c, n), *t = target_chunk(r, c, n);
+        FOR_EACH_OP(op, sum_strips, x, t, n, skip, &k, sums)
         for (int i = 0; i < N_SUMS && ((c + n) % FOLD == 0 || c + n == n_classes); i++)
             fold(&totals[i], &sums[i]);
     }
     finish_sums(r->job, l, totals, g, s);
 }
 
-FL_INLINE void wide_slopes(sum_row *r, int op, const row_group *g, const sum_rows *s, int l)
+FL_INLINE void slopes_of_chunk(int op, const T *x, const T *t, fl_size n, const sum_constants *k, T *slopes,
+                               T *curvatures)
+{
+    const vf zero = v_set(0);
+    for (fl_size i = 0; i < n; i += WIDTH) {
+        const vf x_i = v_load_up_to(x + i, n - i, zero);
+        v_store(slopes + i, sum_slope(op, x_i, is_margin(op) ? zero : v_load_up_to(t + i, n - i, zero), k));
+        if (is_margin(op) && curvatures)
+            v_store(curvatures + i, sum_curvature(op, x_i, k));
+    }
+}
+
+static void wide_slopes(sum_row *r, const row_group *g, const sum_rows *s, int l)
 {
     const fl_rows_job *job = r->job;
     const sum_constants k = wide_constants(s, l);
-    const int with_hess = is_margin(op) && job->hess.data;
+    const int with_hess = is_margin(job->op) && job->hess.data;
     for (fl_size c = 0; c < job->n_classes; c += CHUNK) {
-        FL_ALIGNED T slopes[CHUNK], curvatures[CHUNK], xs[LANES] = {0}, ts[LANES] = {0};
-        fl_size n = job->n_classes - c < CHUNK ? job->n_classes - c : CHUNK, label = (fl_size)g->label[l] - c;
-        const T *x = input_chunk(r, c, n), *t = is_margin(op) ? NULL : target_chunk(r, c, n);
-        for (fl_size i = 0; i < n; i += WIDTH) {
-            const T *x_i = x + i, *t_i = t ? t + i : ts;
-            if (n - i < WIDTH) {
-                x_i = memcpy(xs, x + i, (size_t)(n - i) * sizeof(T));
-                t_i = t ? memcpy(ts, t + i, (size_t)(n - i) * sizeof(T)) : ts;
-            }
-            v_store(slopes + i, sum_slope(op, v_load(x_i), v_load(t_i), &k));
-            if (with_hess)
-                v_store(curvatures + i, sum_curvature(op, v_load(x_i), &k));
-        }
-        if (is_margin(op) && label >= 0 && label < n) {
+        FL_ALIGNED T slopes[CHUNK], curvatures[CHUNK];
+        const fl_size n = job->n_classes - c < CHUNK ? job->n_classes - c : CHUNK, label = (fl_size)g->label[l] - c;
+        const T *x = input_chunk(r, c, n), *t = target_chunk(r, c, n);
+        FOR_EACH_OP(job->op, slopes_of_chunk, x, t, n, &k, slopes, with_hess ? curvatures : NULL)
+        if (is_margin(job->op) && label >= 0 && label < n) {
             slopes[label] = margin_label_gradient(job, g, s, l);
             curvatures[label] = margin_label_hessian(job, g, s, l);
         }
@@ -419,67 +452,42 @@ FL_INLINE void wide_slopes(sum_row *r, int op, const row_group *g, const sum_row
     }
 }
 
-FL_INLINE void wide_sum_group(const fl_rows_job *job, int op, fl_size row, int n, row_group *g, sum_rows *s,
-                              fl_rows_partial *partial)
+static void wide_sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, sum_rows *s,
+                           fl_rows_partial *partial)
 {
-    const T *x = view_direct(&job->input), *t = job->target.data ? view_direct(&job->target) : NULL;
     sum_row r;
     r.job = job;
-    for (int l = 0; l < n; l++) {
-        r.start = (row + l) * job->n_classes;
-        r.x = x ? x + r.start : NULL;
-        r.t = t ? t + r.start : NULL;
+    r.x = view_direct(&job->input);
+    r.t = job->target.data ? view_direct(&job->target) : NULL;
+    for (int l = 0; l < n; l++)
         if (g->label[l] >= 0)
-            g->label_logit[l] = view_at(&job->input, r.start + g->label[l]);
-    }
-    if (is_margin(op))
+            g->label_logit[l] = view_at(&job->input, (row + l) * job->n_classes + g->label[l]);
+    if (is_margin(job->op))
         margin_constants(job, g, s);
     for (int l = 0; l < n; l++) {
         r.start = (row + l) * job->n_classes;
-        r.x = x ? x + r.start : NULL;
-        r.t = t ? t + r.start : NULL;
         if (g->label[l] == SKIPPED) {
             zero_row(&job->grad, r.start, job->n_classes);
             zero_row(&job->hess, r.start, job->n_classes);
             continue;
         }
-        wide_sums(&r, op, l, g, s);
-        if (op == FL_PROBABILITY_CROSS_ENTROPY) {
+        wide_sums(&r, l, g, s);
+        if (job->op == FL_PROBABILITY_CROSS_ENTROPY) {
             if (s->sums[l][1] != 0)
                 note_no_probability(job, row + l, partial);
         } else if (job->grad.data)
-            wide_slopes(&r, op, g, s, l);
+            wide_slopes(&r, g, s, l);
     }
-}
-
-FL_INLINE void sum_group_of(const fl_rows_job *job, int op, fl_size row, int n, row_group *g, fl_rows_partial *partial)
-{
-    sum_rows s;
-    memset(&s, 0, sizeof s);
-    if (job->n_classes <= NARROW)
-        narrow_sum_group(job, op, row, n, g, &s, partial);
-    else
-        wide_sum_group(job, op, row, n, g, &s, partial);
 }
 
 static FL_OUTLINE void sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, fl_rows_partial *partial)
 {
-    switch (job->op) { /* compiled once for each */
-    case FL_MULTI_MARGIN:
-        sum_group_of(job, FL_MULTI_MARGIN, row, n, g, partial);
-        break;
-    case FL_MULTI_MARGIN_SQUARED:
-        sum_group_of(job, FL_MULTI_MARGIN_SQUARED, row, n, g, partial);
-        break;
-    case FL_PROBABILITY_CROSS_ENTROPY:
-        sum_group_of(job, FL_PROBABILITY_CROSS_ENTROPY, row, n, g, partial);
-        break;
-    case FL_SOFTMAX_GRAD:
-        sum_group_of(job, FL_SOFTMAX_GRAD, row, n, g, partial);
-        break;
-    default:
-        sum_group_of(job, FL_LOG_SOFTMAX_GRAD, row, n, g, partial);
-    }
+    sum_rows s;
+    memset(&s, 0, sizeof s);
+    if (job->n_classes <= NARROW)
+        narrow_sum_group(job, row, n, g, &s, partial);
+    else
+        wide_sum_group(job, row, n, g, &s, partial);
 }
 
 #endif

@@ -1,5 +1,5 @@
-/* Tiles: GROUP rows transposed, class c of row l at tile[c * GROUP + l], so that rows of few classes fill the
- * lanes.
+/* Tiles: the rows of a group transposed, unit by unit, so that rows of few classes fill the lanes: in each unit a class
+ * has LANES elements, one a row.
  *
  * A tile is loaded and stored in strips of QUAD = 16 bytes of each row. The 128-bit lanes of a vector are filled
  * from rows that lie QUAD rows apart, so that a transposition within the 128-bit lanes is a transposition of the
@@ -11,10 +11,30 @@
 #include "row_group.h"
 
 enum {
-    NARROW = 64,                                  /* the most classes of a tile */
+    /* The most classes of a tile. Of more, rows by themselves take less time: they need not be transposed. */
+    NARROW = PICK(256, 144),
     QUAD = WIDTH == 1 ? 1 : 16 / (int)sizeof(T),
-    TILE = (NARROW + QUAD) * GROUP                /* classes of a tile, and room for a strip of the narrowest rows */
+    TILED = 64 * GROUP,                  /* elements of a tile: it should stay in the first cache */
+    TILE = TILED + QUAD * LANES          /* and room for a strip of the narrowest rows */
 };
+
+/* How many rows make a group: fewer where they are long, so that a tile can hold them. */
+static int rows_of_group(fl_size n_classes)
+{
+    int rows = GROUP;
+    while (n_classes <= NARROW && rows * n_classes > TILED)
+        rows /= 2;
+    return rows;
+}
+
+/* The first class of the rows of a vector of lanes. */
+FL_INLINE fl_size tile_lanes(fl_size n_classes, int lane)
+{
+    return lane / LANES * LANES * n_classes + lane % LANES;
+}
+
+/* Class c of row l. */
+FL_INLINE fl_size tile_entry(fl_size n_classes, int l, fl_size c) { return tile_lanes(n_classes, l) + c * LANES; }
 
 /* QUAD elements from p, from p + step, ..., one stretch a 128-bit lane. */
 FL_INLINE vf v_load_quads(const T *p, fl_size step)
@@ -105,14 +125,15 @@ static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes
 {
     FL_ALIGNED T scratch[TILE];
     const T *rows = view_direct(view);
-    if (rows && n == GROUP && n_classes >= QUAD)
+    if (rows && n == g->lanes && n_classes >= QUAD)
         rows += row * n_classes;
     else {
         view_read(view, row * n_classes, n * n_classes, scratch);
         memset(scratch + n * n_classes, 0, (size_t)((g->lanes - n) * n_classes + QUAD) * sizeof(T));
         rows = scratch;
     }
-    for (int lane = 0; lane < g->lanes; lane += WIDTH)
+    for (int lane = 0; lane < g->lanes; lane += WIDTH) { /* upwards: what is beyond the classes is the next unit's */
+        T *to = tile + tile_lanes(n_classes, lane);
         for (fl_size c = 0; c < n_classes; c += QUAD) {
             const fl_size first = c + QUAD <= n_classes || n_classes < QUAD ? c : n_classes - QUAD;
             vf strip[QUAD];
@@ -122,56 +143,78 @@ static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes
             v_transpose_quads(strip);
             FL_UNROLL
             for (int i = 0; i < QUAD; i++)
-                v_store(tile + (first + i) * GROUP + lane, strip[i]);
+                v_store(to + (first + i) * LANES, strip[i]);
         }
+    }
     if (g->some_skipped)
         for (int l = 0; l < g->lanes; l++)
             if (g->label[l] == SKIPPED)
                 for (fl_size c = 0; c < n_classes; c++)
-                    tile[c * GROUP + l] = 0;
+                    tile[tile_entry(n_classes, l, c)] = 0;
 }
 
-static void tile_to_rows(const T *tile, int lanes, fl_size n_classes, T *rows)
+/* Times a factor a row. */
+static void tile_to_rows(const T *tile, const T *factor, int lanes, fl_size n_classes, T *rows)
 {
     if (n_classes < QUAD) {
-        for (int l = 0; l < lanes; l++)
-            for (fl_size c = 0; c < n_classes; c++)
-                rows[l * n_classes + c] = tile[c * GROUP + l];
+        FL_ALIGNED T scaled[QUAD * LANES];
+        for (int unit = 0; unit < lanes; unit += LANES) {
+            for (fl_size at = 0; at < n_classes * LANES; at += WIDTH)
+                v_store(scaled + at, v_load(tile + unit * n_classes + at) * v_load(factor + unit + at % LANES));
+            for (int l = 0; l < LANES && unit + l < lanes; l++)
+                for (fl_size c = 0; c < n_classes; c++)
+                    *rows++ = scaled[c * LANES + l];
+        }
         return;
     }
-    for (int lane = 0; lane < lanes; lane += WIDTH)
+    for (int lane = 0; lane < lanes; lane += WIDTH) {
+        const T *from = tile + tile_lanes(n_classes, lane);
+        const vf times = v_load(factor + lane);
         for (fl_size c = 0; c < n_classes; c += QUAD) {
             const fl_size first = c + QUAD <= n_classes ? c : n_classes - QUAD;
             vf strip[QUAD];
             FL_UNROLL
             for (int i = 0; i < QUAD; i++)
-                strip[i] = v_load(tile + (first + i) * GROUP + lane);
+                strip[i] = v_load(from + (first + i) * LANES) * times;
             v_transpose_quads(strip);
             FL_UNROLL
             for (int i = 0; i < QUAD; i++)
                 v_store_quads(rows + (lane + i) * n_classes + first, QUAD * n_classes, strip[i]);
         }
+    }
 }
 
-/* The other way. `at_label` is what goes to the label of each row that has one, or NULL: in the tile it would be
- * written element by element and read by the vector, which waits for such writes. */
-static FL_OUTLINE void store_tile(const fl_rows_job *job, const fl_view *view, fl_size row, int n,
-                                  const row_group *g, const T *tile, const T *at_label)
+/* What takes the place of one class of each row: none where `at` is negative. In the tile it would be written element
+ * by element and read by the vector, which waits for such writes. */
+static void replace_classes(T *rows, int n, fl_size n_classes, const int64_t *at, const T *value)
 {
-    FL_ALIGNED T scratch[TILE];
+    for (int l = 0; l < n; l++, rows += n_classes)
+        if (at[l] >= 0)
+            *(volatile T *)&rows[at[l]] = value[l]; /* volatile, or gcc makes a scatter of it, which is slower */
+}
+
+/* The other way. `factor` is what each row is multiplied by, `at_top` and `at_label` are what goes to its maximum and to
+ * its label; any of them may be NULL. */
+static FL_OUTLINE void store_tile(const fl_rows_job *job, const fl_view *view, fl_size row, int n,
+                                  const row_group *g, const T *tile, const T *factor, const T *at_top,
+                                  const T *at_label)
+{
+    FL_ALIGNED T scratch[TILE], ones[GROUP];
     const fl_size n_classes = job->n_classes;
     T *direct = view_direct(view);
-    T *rows = direct && n == GROUP ? direct + row * n_classes : scratch, *to = rows;
-    tile_to_rows(tile, g->lanes, n_classes, rows);
-    /* volatile, or gcc makes a scatter of it, which is slower */
+    T *rows = direct && n == g->lanes ? direct + row * n_classes : scratch, *to = rows;
+    for (int l = 0; l < GROUP; l++)
+        ones[l] = 1;
+    tile_to_rows(tile, factor ? factor : ones, g->lanes, n_classes, rows);
+    if (at_top)
+        replace_classes(rows, n, n_classes, g->top, at_top);
     if (at_label && all_labelled(job, g))
-        FL_UNROLL
-        for (int l = 0; l < GROUP; l++, to += n_classes)
-            *(volatile T *)&to[g->label[l]] = at_label[l];
-    else if (at_label)
-        for (int l = 0; l < GROUP; l++, to += n_classes)
-            if (g->label[l] >= 0)
+        for (int first = 0; first < n; first += LANES)
+            FL_UNROLL
+            for (int l = first; l < first + LANES; l++, to += n_classes)
                 *(volatile T *)&to[g->label[l]] = at_label[l];
+    else if (at_label)
+        replace_classes(rows, n, n_classes, g->label, at_label);
     if (rows == scratch)
         view_write(view, row * n_classes, n * n_classes, scratch);
 }

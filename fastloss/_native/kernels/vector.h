@@ -29,6 +29,14 @@
 #define FL_KEEP_ONE_LOOP(x)
 #endif
 
+/* A function whose operations are put in order before registers are assigned, so that vectors go one operation after the
+ * other, not one vector after the other: clang does that by itself, and says that it is gcc 4. */
+#if defined(__GNUC__) && __GNUC__ >= 11
+#define FL_ORDERED __attribute__((optimize("schedule-insns", "sched-pressure")))
+#else
+#define FL_ORDERED
+#endif
+
 #if FL_DOUBLE
 typedef double T;
 typedef uint64_t fl_bits; /* without a sign: they may wrap */
@@ -437,6 +445,19 @@ FL_INLINE void add_to_lane(lane_totals *totals, int lane, double x)
 #else
     totals->hi[lane] += x;
 #endif
+}
+
+/* Each lane's sum is a local copy: in memory it would wait for itself at every step. */
+static inline void add_chunk(lane_totals *totals, const double *terms, fl_size n)
+{
+    lane_totals local = *totals;
+    fl_size i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            add_to_lane(&local, l, terms[i + l]);
+    for (int l = 0; i < n; i++, l++)
+        add_to_lane(&local, l, terms[i]);
+    *totals = local;
 }
 
 static inline void add_lanes(fl_sum *total, const lane_totals *totals)
