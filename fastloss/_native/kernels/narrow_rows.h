@@ -77,19 +77,27 @@ typedef struct {
     const T *ahead, *output; /* where the rows of the next group lie, and where this one's results go */
 } narrow_state;
 
-/* exp of class c; what it adds to `others`: 0 where it is the maximum. Meanwhile memory is fetched, as much for
- * each class as a class has: rows of a tile are read and written in an order that the processor does not foresee,
- * and many requests at once would block (a third of the time of 32 and 64 classes). */
-FL_INLINE vf narrow_exp(narrow_state *s, T *x_c, fl_size c, int keep)
+/* exp of n <= MOST_EXPS classes from c on; what they add to `others`: 0 where one is the maximum. Meanwhile memory is
+ * fetched, as much for each class as a class has: rows of a tile are read and written in an order that the processor
+ * does not foresee, and many requests at once would block (a third of the time of 32 and 64 classes). */
+FL_INLINE void narrow_exps(narrow_state *s, T *x, fl_size c, int n, int keep, vf *added)
 {
-    v_prefetch(s->ahead + c * WIDTH);
-    if (keep)
-        v_prefetch_to_write(s->output + c * WIDTH);
-    vf x = v_load(x_c), e = v_exp_below(x, s->split);
-    s->ties = v_where_eq(x, s->maximum, s->ties + v_set(1), s->ties);
-    if (keep)
-        v_store(x_c, e);
-    return v_where_eq(x, s->maximum, v_set(0), e);
+    vf x_c[MOST_EXPS], e[MOST_EXPS];
+    SIDE_BY_SIDE(k, n)
+    {
+        v_prefetch(s->ahead + (c + k) * WIDTH);
+        if (keep)
+            v_prefetch_to_write(s->output + (c + k) * WIDTH);
+        x_c[k] = v_load(x + (c + k) * LANES);
+    }
+    v_exps_below(x_c, n, s->split, e);
+    SIDE_BY_SIDE(k, n)
+    {
+        s->ties = v_where_eq(x_c[k], s->maximum, s->ties + v_set(1), s->ties);
+        if (keep)
+            v_store(x + (c + k) * LANES, e[k]);
+        added[k] = v_where_eq(x_c[k], s->maximum, v_set(0), e[k]);
+    }
 }
 
 /* base_c (maximum - x_c) of class c. */
@@ -186,13 +194,15 @@ FL_INLINE void narrow_lanes(int op, T *x, const T *base, fl_size n_classes, int 
     for (; c + 4 <= n_classes; c += 4) {
         vf e[4];
         FL_UNROLL
-        for (int k = 0; k < 4; k++)
-            e[k] = narrow_exp(&s, x + (c + k) * LANES, c + k, keep);
+        for (int k = 0; k < 4; k += MOST_EXPS)
+            narrow_exps(&s, x, c + k, MOST_EXPS, keep, e + k);
         add_four(&s.exp, e);
     }
-    vf rest = v_set(0);
-    for (; c < n_classes; c++)
-        rest = rest + narrow_exp(&s, x + c * LANES, c, keep);
+    vf rest = v_set(0), e;
+    for (; c < n_classes; c++) {
+        narrow_exps(&s, x, c, 1, keep, &e);
+        rest = rest + e;
+    }
     v_two_sum(&s.exp.sum, &s.exp.error, rest);
     s.exp.error = s.exp.error + (s.ties - v_set(1)); /* all maxima but one are among the others */
     if (op != FL_LOGSUMEXP)
