@@ -232,57 +232,83 @@ typedef struct {
     fl_size ahead_step, results_step; /* bytes a class */
 } row_constants;
 
-/* Adds what the target spreads over a strip, and takes its maxima out of the exponentials. */
-FL_INLINE void add_base(row_sums *s, vf maximum, const row_base *base, const vf x[4 * UNIT], fl_size i, fl_size n,
-                        vf e[4 * UNIT])
+/* What the target spreads over one vector of a strip: its base, without the maxima, and base (maximum - x). Takes the
+ * maxima out of the exponentials. `k` is the vector's number in its unit. */
+FL_INLINE void base_of_vector(row_sums *s, int k, vf maximum, vf x, vf *base, vf *distance, vf *e)
 {
-    vf b[4 * UNIT], distance[4 * UNIT];
-    FL_UNROLL
-    for (int k = 0; k < 4 * UNIT; k++) {
-        const fl_size left = n - k * WIDTH;
-        b[k] = distance[k] = v_set(0);
-        if (left <= 0)
-            continue;
-        b[k] = v_base(base, i + k * WIDTH, left);
-        distance[k] = v_where_eq(b[k], v_set(0), v_set(0), b[k] * (maximum - x[k])); /* 0 * inf counts 0 */
-        s->base_top[k % UNIT] = s->base_top[k % UNIT] + v_where_eq(x[k], maximum, b[k], v_set(0));
-        b[k] = v_where_eq(x[k], maximum, v_set(0), b[k]);
-        e[k] = v_where_eq(x[k], maximum, v_set(0), e[k]);
-        s->ties[k % UNIT] = v_where_eq(x[k], maximum, s->ties[k % UNIT] + v_set(1), s->ties[k % UNIT]);
-    }
-    add_strip(&s->base, b);
-    add_strip(&s->distance, distance);
+    const vf zero = v_set(0), b = *base;
+    *distance = v_where_eq(b, zero, zero, b * (maximum - x)); /* 0 * inf counts 0 */
+    s->base_top[k] = s->base_top[k] + v_where_eq(x, maximum, b, zero);
+    *base = v_where_eq(x, maximum, zero, b);
+    *e = v_where_eq(x, maximum, zero, *e);
+    s->ties[k] = v_where_eq(x, maximum, s->ties[k] + v_set(1), s->ties[k]);
 }
 
-/* Adds the classes [i, i + n) of a chunk, `together` vectors at a time; n is the constant STRIP for all strips but the
- * last. They lie at x, and their exponentials go to `to`. */
-FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, const row_base *base, int together,
-                           const void *x, int halves, fl_size i, fl_size n, T *to)
+/* Adds a strip, classes from i on of a chunk. They lie at x, and their exponentials go to `to`. */
+FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, const row_base *base, const void *x,
+                           int halves, fl_size i, T *to)
 {
-    vf logits[4 * UNIT], e[4 * UNIT];
+    vf logits[4 * UNIT], e[4 * UNIT], b[4 * UNIT], distance[4 * UNIT];
     FL_UNROLL
     for (int k = 0; k < 4 * UNIT; k++) {
-        const fl_size left = n - k * WIDTH;
-        e[k] = v_set(0);
-        logits[k] = v_set((T)-INFINITY);
-        if (left <= 0)
-            continue;
         if (k % UNIT == 0) { /* constant offsets cost no instruction: where classes are narrower than T, some in vain */
             v_prefetch(r->ahead + i * r->ahead_step + k * VECTOR_BYTES);
             v_prefetch_to_write(r->results + i * r->results_step + k * VECTOR_BYTES);
         }
-        logits[k] = v_load_classes(x, halves, k * WIDTH, left, logits[k]);
+        logits[k] = v_load_classes(x, halves, k * WIDTH, WIDTH, v_set(0));
     }
     FL_UNROLL
-    for (int k = 0; k < 4 * UNIT; k += together)
-        if (n > k * WIDTH)
-            v_exps_below(logits + k, together, r->split, e + k);
+    for (int k = 0; k < 4 * UNIT; k += MOST_EXPS)
+        v_exps_below(logits + k, MOST_EXPS, r->split, e + k);
     FL_UNROLL
     for (int k = 0; k < 4 * UNIT; k++)
-        if (n > k * WIDTH)
-            v_store_up_to(to + k * WIDTH, n - k * WIDTH, e[k]);
-    if (base)
-        add_base(s, r->maximum, base, logits, i, n, e);
+        v_store(to + k * WIDTH, e[k]);
+    if (base) {
+        FL_UNROLL
+        for (int k = 0; k < 4 * UNIT; k++) {
+            b[k] = v_base(base, i + k * WIDTH, WIDTH);
+            base_of_vector(s, k % UNIT, r->maximum, logits[k], b + k, distance + k, e + k);
+        }
+        add_strip(&s->base, b);
+        add_strip(&s->distance, distance);
+    }
+    add_strip(exp, e);
+}
+
+/* The vectors of the last strip one after the other; with AVX-512 they are four. (16 vectors of 16 bytes, written out
+ * with all that becomes of each, were a fifteenth of the wheel.) */
+#if FL_AVX512
+#define REST_LOOP FL_UNROLL
+#else
+#define REST_LOOP FL_LANEWISE
+#endif
+
+/* The same of the n < STRIP classes that are left. */
+FL_INLINE void add_rest(lane_sums *exp, row_sums *s, const row_constants *r, const row_base *base, const void *x,
+                        int halves, fl_size i, fl_size n, T *to)
+{
+    const vf zero = v_set(0);
+    vf e[4 * UNIT], b[4 * UNIT], distance[4 * UNIT];
+    FL_UNROLL
+    for (int k = 0; k < 4 * UNIT; k++)
+        e[k] = b[k] = distance[k] = zero;
+    REST_LOOP
+    for (int k = 0; k < 4 * UNIT; k++) {
+        const fl_size left = n - k * WIDTH;
+        if (left <= 0)
+            break;
+        const vf logits = v_load_classes(x, halves, k * WIDTH, left, v_set((T)-INFINITY));
+        e[k] = v_exp_below(logits, r->split);
+        v_store_up_to(to + k * WIDTH, left, e[k]);
+        if (base) {
+            b[k] = v_base(base, i + k * WIDTH, left);
+            base_of_vector(s, k % UNIT, r->maximum, logits, b + k, distance + k, e + k);
+        }
+    }
+    if (base) {
+        add_strip(&s->base, b);
+        add_strip(&s->distance, distance);
+    }
     add_strip(exp, e);
 }
 
@@ -292,17 +318,16 @@ FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base,
 {
     const row_constants row = {r->split, r->maximum, r->ahead, r->results, r->ahead_step, r->results_step};
     const void *const top_x = r->top.x;
-    T nowhere[STRIP];
+    T nowhere[STRIP], *place = to ? to : nowhere;
     const fl_size step = to ? 1 : 0;
     lane_sums exp = s->exp;
     fl_size i = 0;
-    to = to ? to : nowhere;
     for (; i + STRIP <= n; i += STRIP)
-        add_classes(&exp, s, &row, base, MOST_EXPS, i == top && !base ? top_x : classes_at(x, halves, i), halves, i,
-                    STRIP, to + i * step);
+        add_classes(&exp, s, &row, base, i == top && !base ? top_x : classes_at(x, halves, i), halves, i,
+                    place + i * step);
     if (i < n)
-        add_classes(&exp, s, &row, base, 1, i == top && !base ? top_x : classes_at(x, halves, i), halves, i, n - i,
-                    to + i * step);
+        add_rest(&exp, s, &row, base, i == top && !base ? top_x : classes_at(x, halves, i), halves, i, n - i,
+                 place + i * step);
     s->exp = exp;
 }
 
