@@ -119,8 +119,13 @@ cdef int add_check(fl_pointwise_job *job, const fl_view *view, tuple domain, bin
 
 
 cdef bint plainly_inside(double value, tuple domain):
-    """Whether a number lies in a closed interval: the rest, and the errors, are _check.in_domain's, which is slower."""
-    return domain is not None and not domain[2] and not domain[3] and <double>domain[0] <= value <= <double>domain[1]
+    """Whether a number lies in an interval: the rest, and the errors, are _check.in_domain's, which is slower."""
+    cdef double low, high
+    cdef int open_ends
+    if domain is None or domain[3]:
+        return False
+    low, high, open_ends = domain[:3]
+    return low <= value <= high and not (open_ends & 1 and value == low) and not (open_ends & 2 and value == high)
 
 
 cdef object take_parameters(fl_pointwise_job *job, tuple parameters, tuple shape, list checked, bint single):

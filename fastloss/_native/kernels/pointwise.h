@@ -19,7 +19,7 @@ typedef struct {
     vf high, low;
 } split_scale;
 
-/* Where derivatives go past the caches. */
+/* Where derivatives go past the caches; that of a loop which does not send them there is not used. */
 typedef struct {
     line_stream grad, hess;
 } result_streams;
@@ -47,7 +47,7 @@ FL_INLINE vf v_scaled(vf x, split_scale scale)
 #endif
 }
 
-/* Vectors computed side by side for a value and its gradient where the formula is long: a chain of a hundred operations
+/* Vectors computed side by side for a value and its gradient (and a Hessian) where the formula is long: a chain of a hundred operations
  * is more than the processor looks ahead, and it waits for each (a quarter of the time of sigmoid_focal and of
  * binary_cross_entropy_with_logits). With 16 registers it gains little, and for the other derivatives not its size. */
 #if FL_AVX512
@@ -64,9 +64,23 @@ FL_INLINE int map_adds(int cost) { return UNIT == 1 || (UNIT == 2 && cost == FL_
 /* Vectors of a step of the loop. */
 FL_INLINE int map_step(int want, int wrt, int cost)
 {
-    if (cost == FL_DEEP && want == (FL_VALUE | FL_GRAD) && wrt == FL_WRT_INPUT)
+    const int deep = want == (FL_VALUE | FL_GRAD) ? cost >= FL_DEEP : want == (FL_GRAD | FL_HESS) && cost == FL_DEEPER;
+    if (deep && wrt == FL_WRT_INPUT)
         return DEEP;
     return want & FL_VALUE && map_adds(cost) ? UNIT : 1;
+}
+
+/* Asks for what n vectors will be a page on, where the processor's own prefetching ends. */
+FL_INLINE void fetch_ahead(const T *p, int n, int to_write)
+{
+    FL_UNROLL
+    for (int i = 0; i < n * WIDTH; i += LANES) {
+        const T *ahead = p + i + 4096 / sizeof(T);
+        if (to_write)
+            v_prefetch_to_write(ahead);
+        else
+            v_prefetch(ahead);
+    }
 }
 
 FL_INLINE void store_derivative(T *to, vf x, int streaming, line_stream *stream)
@@ -88,8 +102,9 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
     const int adds = want & FL_VALUE && map_adds(cost), step = map_step(want, wrt, cost);
     lane_sums local = *sums;
     result_streams local_streams;
-    int streaming = cost == FL_LIGHT && streams;
-    if (streaming)
+    const int fetches_results = cost == FL_DEEPER && DEEP > 1; /* with AVX2 for a fiftieth of the time only */
+    int far = streams != NULL;
+    if (cost == FL_LIGHT && far)
         local_streams = *streams;
     for (fl_size start = 0; start < n; start += step * WIDTH) {
         terms t[DEEP > (int)UNIT ? (int)DEEP : (int)UNIT];
@@ -101,7 +116,7 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
                 parameters[j] = v_load(p[j] + i);
             t[k] = f(v_load(x + i), v_load(y + i), parameters);
         }
-        FL_KEEP_ONE_LOOP(streaming);
+        FL_KEEP_ONE_LOOP(far);
         FL_UNROLL
         for (int k = 0; k < step; k++) {
             const fl_size i = start + k * WIDTH;
@@ -109,19 +124,23 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
                 v_store(value + i, t[k].value);
             if (adds)
                 v_two_sum(&local.sum[k % UNIT], &local.error[k % UNIT], t[k].value);
-            if (cost == FL_LIGHT && streaming && k == 0) { /* a page ahead, where the processor's prefetching ends */
-                v_prefetch(x + i + 4096 / sizeof(T));
-                v_prefetch(y + i + 4096 / sizeof(T));
+            if (far && k == 0 && (cost == FL_LIGHT || fetches_results)) {
+                fetch_ahead(x + i, step, 0);
+                fetch_ahead(y + i, step, 0);
+                if (fetches_results && want & FL_GRAD)
+                    fetch_ahead(grad + i, step, 1);
+                if (fetches_results && want & FL_HESS)
+                    fetch_ahead(hess + i, step, 1);
             }
             if (want & FL_GRAD)
-                store_derivative(grad + i, v_scaled(t[k].grad[wrt], factor), cost == FL_LIGHT && streaming,
+                store_derivative(grad + i, v_scaled(t[k].grad[wrt], factor), cost == FL_LIGHT && far,
                                  &local_streams.grad);
             if (want & FL_HESS)
-                store_derivative(hess + i, v_scaled(t[k].hess[wrt], factor), cost == FL_LIGHT && streaming,
+                store_derivative(hess + i, v_scaled(t[k].hess[wrt], factor), cost == FL_LIGHT && far,
                                  &local_streams.hess);
         }
     }
-    if (cost == FL_LIGHT && streaming)
+    if (cost == FL_LIGHT && far)
         *streams = local_streams;
     if (adds)
         *sums = local;
@@ -135,6 +154,7 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
 #define ORDERED_FL_HEAVY
 #endif
 #define ORDERED_FL_DEEP ORDERED_FL_HEAVY
+#define ORDERED_FL_DEEPER ORDERED_FL_HEAVY
 #define ORDERED_FL_LIGHT
 
 #define DEFINE_MAP(name, n_parameters, cost, suffix, want, wrt)                                                     \
@@ -281,17 +301,19 @@ static void finish_sums_of_chunk(lane_sums *sums, const lane_sums *before, int a
         fl_add(loss, (double)value[i]);
 }
 
-/* Whether to write past the caches: results that will have left them when they are next needed, but not over an
- * operand, whose lines are there already. Where a loop computes while its stores wait, that costs more than it
- * gives (a tenth of binary_cross_entropy_with_logits). */
-enum { STREAM_BYTES = 1 << 24 };
+/* Whether arrays are in no cache, and a loop is written for that: a light one writes results past the caches, but not
+ * over an operand, whose lines are there already (one that computes while its stores wait would lose more than it
+ * gains: a tenth of binary_cross_entropy_with_logits); a short one of those that go four vectors side by side fetches
+ * ahead (a seventh of that loss in float32: without, the memory waits after each block). */
+enum { FAR_BYTES = 1 << 24 };
 
-static int may_stream(const fl_pointwise_job *job, const operand *input, const operand *target)
+static int is_far(const fl_pointwise_job *job, const operand *input, const operand *target)
 {
+    const int cost = LOSS_MAPS[job->loss].cost;
     const char *grad = job->grad.data;
-    return CAN_STREAM && LOSS_MAPS[job->loss].cost == FL_LIGHT && grad &&
-           job->size >= STREAM_BYTES / (fl_size)sizeof(T) && grad != (const char *)input->direct &&
-           grad != (const char *)target->direct;
+    const int in_place = grad == (const char *)input->direct || grad == (const char *)target->direct;
+    return CAN_STREAM && grad && job->size >= FAR_BYTES / (fl_size)sizeof(T) &&
+           (cost == FL_DEEPER || (cost == FL_LIGHT && !in_place));
 }
 
 /* A block on its way through the loop. */
@@ -301,7 +323,8 @@ typedef struct {
     map_kernel *map;
     int maps_target, weighs, map_adds;
     fl_size multiple; /* of which the map takes so many elements */
-    result_streams streams_here, *streams; /* NULL: ordinary stores */
+    int far; /* see is_far() */
+    result_streams streams;
     split_scale scale;    /* of the derivatives, if nothing else weighs them */
     lane_sums sums;       /* of the values, if they have no weights, */
     lane_totals weighted; /* if they have, */
@@ -324,9 +347,7 @@ static void open_pass(block_pass *b, const fl_pointwise_job *job)
         open_operand(&b->parameters[k], &job->parameters[k]);
     b->maps_target = job->target_scale != 1 || job->target_shift != 0;
     b->weighs = job->weight.data || job->sample_weight.data || job->grad_output.data || !fits(job->scale);
-    b->streams = NULL;
-    if (!b->weighs && may_stream(job, &b->input, &b->target) && b->grad.direct && (!job->hess.data || b->hess.direct))
-        b->streams = &b->streams_here;
+    b->far = !b->weighs && is_far(job, &b->input, &b->target) && b->grad.direct && (!job->hess.data || b->hess.direct);
     b->scale = split_of(b->weighs ? 1 : job->scale);
     b->sums = NO_SUMS;
     b->weighted = (lane_totals){{0}, {0}};
@@ -360,7 +381,7 @@ static void run_chunk(block_pass *b, fl_size start, fl_size n)
     }
     T *v = result_chunk(&b->value, start, n, whole), *g = result_chunk(&b->grad, start, n, whole);
     T *h = result_chunk(&b->hess, start, n, whole);
-    b->map(x, y, p, whole, &b->scale, v, g, h, &b->sums, n == whole ? b->streams : NULL);
+    b->map(x, y, p, whole, &b->scale, v, g, h, &b->sums, n == whole && b->far ? &b->streams : NULL);
     if (b->weighs && job->want & FL_GRAD)
         weigh_derivatives(g, w, u, n, job->scale);
     if (b->weighs && job->want & FL_HESS)
@@ -391,17 +412,18 @@ static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwi
     block_pass b;
     pointwise_bounds(job, block, &first, &last);
     open_pass(&b, job);
-    if (b.streams) {
-        b.streams->grad = open_stream(b.grad.direct + first);
-        b.streams->hess = open_stream(b.hess.direct ? b.hess.direct + first : b.grad.direct);
+    const int streams = b.far && LOSS_MAPS[job->loss].cost == FL_LIGHT;
+    if (streams) {
+        b.streams.grad = open_stream(b.grad.direct + first);
+        b.streams.hess = open_stream(b.hess.direct ? b.hess.direct + first : b.grad.direct);
     }
     for (fl_size start = first, n; start < last; start += n) {
         n = chunk_length(last - start);
         run_chunk(&b, start, n);
     }
-    if (b.streams) {
-        close_stream(&b.streams->grad);
-        close_stream(&b.streams->hess);
+    if (streams) {
+        close_stream(&b.streams.grad);
+        close_stream(&b.streams.hess);
     }
     const fl_sum total = sum_lanes(b.sums.sum, b.sums.error);
     fl_add(&b.loss, total.hi);
