@@ -50,10 +50,10 @@ typedef struct {
 } row_group;
 
 /* For each lane of the group: in loops of a constant length, which become vectors, and by whole units, of which the lanes
- * beyond the rows hold something, too. */
-#define FOR_LANES(l, g)                                            \
-    for (int l##_unit = 0; l##_unit < (g)->lanes; l##_unit += LANES) \
-        FL_LANEWISE for (int l = l##_unit; l < l##_unit + LANES; l++)
+ * beyond the rows hold something, too. (Python's -fwrapv forbids the compiler to see a constant length in `l` alone.) */
+#define FOR_LANES(l, g)                                                 \
+    for (fl_size l##_unit = 0; l##_unit < (g)->lanes; l##_unit += LANES) \
+        FL_LANEWISE for (fl_size l##_lane = 0, l = l##_unit; l##_lane < LANES; l##_lane++, l++)
 
 /* Labels as rows know them, `invalid` for those that are no class; returns how many are to be skipped. */
 FL_INLINE fl_size canonical_labels(const fl_rows_job *job, fl_size row, fl_size n, int64_t invalid, int64_t *labels)
@@ -225,14 +225,14 @@ static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 
 /* The gradient at the label where the target puts nothing elsewhere, from ratio = scale total / (1 + others): all
  * terms are positive, whether the label is the maximum or not. */
-FL_INLINE double label_slope(const row_group *g, int l, double ratio)
+FL_INLINE double label_slope(const row_group *g, fl_size l, double ratio)
 {
     return -ratio * (g->others[l] + (1 - (double)g->label_exp[l]));
 }
 
 /* The exact gradient and Hessian of one class; used where the loops' `total p - t` is not: at the label, whose own
  * weight they leave out, and at the maximum. `e` is exp(x - maximum), `base` the class's share of the base. */
-static double class_gradient(const row_group *g, int l, int64_t c, double e, double base)
+static double class_gradient(const row_group *g, fl_size l, int64_t c, double e, double base)
 {
     double total = g->total[l], sum = 1 + g->others[l];
     int is_label = c == g->label[l];
@@ -243,7 +243,7 @@ static double class_gradient(const row_group *g, int l, int64_t c, double e, dou
     return g->scale[l] * (total * (e / sum) - (base + (is_label ? g->own[l] : 0)));
 }
 
-static double class_hessian_at_top(const row_group *g, int l)
+static double class_hessian_at_top(const row_group *g, fl_size l)
 {
     double sum = 1 + g->others[l];
     return g->scale[l] * g->total[l] * (g->others[l] / sum) / sum;
@@ -291,7 +291,7 @@ static void finish_group(const fl_rows_job *job, fl_size row, int n, const row_g
     group_losses(job, g, loss);
     if (g->some_skipped)
         FOR_LANES(l, g) loss[l] = g->label[l] == SKIPPED ? 0 : loss[l];
-    FOR_LANES(l, g) add_to_lane(&sums[l_unit / LANES], l - l_unit, loss[l]);
+    FOR_LANES(l, g) add_to_lane(&sums[l_unit / LANES], (int)l_lane, loss[l]);
     if (!job->value.data)
         return;
     FOR_LANES(l, g) value[l] = (T)loss[l];
