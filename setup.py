@@ -151,9 +151,9 @@ def described(flags, avx_flags, by_file):
 def flags_of(source, avx_flags):
     """What one C file is compiled with besides. -O3 is worth its size where the time is spent; on the baseline, which
     hardly a machine with a better choice runs, and in what Cython writes it made the wheel a sixth larger. (-Os there
-    costs 14 % of a small call.) Python's own flags may have -fwrapv, which takes from the compiler how often a loop
-    runs (7 % of 65536x10); the kernels have no signed overflow, as UBSan says. Unwind tables are for exceptions, which do not pass through kernels, and for debuggers,
-    which have the debug build."""
+    costs 14 % of a small call.) Python's own flags may have -fwrapv, which hides from the compiler how often a loop
+    runs (7 % of 65536x10); signed overflow would be a fault of the kernels, and UBSan finds none. Unwind tables are for
+    exceptions, which do not pass through kernels, and for debuggers, which have the debug build."""
     ours = source.is_relative_to(KERNELS)
     flags = ["-Werror"] if WERROR and ours else []  # what Cython generates is not ours to keep free of warnings
     if not CHECKS:

@@ -47,9 +47,10 @@ FL_INLINE vf v_scaled(vf x, split_scale scale)
 #endif
 }
 
-/* Vectors computed side by side for a value and its gradient (and a Hessian) where the formula is long: a chain of a hundred operations
+/* Vectors computed side by side for a value and its gradient where the formula is long: a chain of a hundred operations
  * is more than the processor looks ahead, and it waits for each (a quarter of the time of sigmoid_focal and of
- * binary_cross_entropy_with_logits). With 16 registers it gains little, and for the other derivatives not its size. */
+ * binary_cross_entropy_with_logits). With 16 registers it gains little, and for the other derivatives, but those that
+ * boosters ask for, not its size. */
 #if FL_AVX512
 enum { DEEP = 4 };
 #else

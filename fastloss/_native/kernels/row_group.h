@@ -32,7 +32,7 @@ typedef struct {
     /* found by the row kernels: */
     T maximum[GROUP];
     T label_logit[GROUP];
-    int64_t top[GROUP]; /* the class that `others` leaves out, or -1 when several share the maximum */
+    int64_t top[GROUP]; /* the class that `others` leaves out; of several maxima any, or -1 */
     double others[GROUP];
     double distance[GROUP]; /* maximum - label_logit, */
     T label_exp[GROUP];     /* and exp of its negative */
@@ -49,8 +49,8 @@ typedef struct {
     int plain; /* own, factor and scale are those of rows that all count, without weights */
 } row_group;
 
-/* For each lane of the group: in loops of a constant length, which become vectors, and by whole units, of which the lanes
- * beyond the rows hold something, too. (Python's -fwrapv forbids the compiler to see a constant length in `l` alone.) */
+/* For each lane of the group: in loops of a constant length, which become vectors, and by whole units, of which the
+ * lanes beyond the rows hold something, too. (A loop of `l` alone has no constant length under -fwrapv.) */
 #define FOR_LANES(l, g)                                                 \
     for (fl_size l##_unit = 0; l##_unit < (g)->lanes; l##_unit += LANES) \
         FL_LANEWISE for (fl_size l##_lane = 0, l = l##_unit; l##_lane < LANES; l##_lane++, l++)
@@ -63,7 +63,8 @@ FL_INLINE fl_size canonical_labels(const fl_rows_job *job, fl_size row, fl_size 
     const int has_ignore = job->has_ignore;
     fl_size skipped = 0;
     if (view->kind == FL_I64 && !view->swapped && view->ndim == 1 && view->strides[0] == (fl_size)sizeof(int64_t))
-        memcpy(labels, view->data + row * (fl_size)sizeof(int64_t), (size_t)n * sizeof(int64_t)); /* the everyday case */
+        /* the everyday case */
+        memcpy(labels, view->data + row * (fl_size)sizeof(int64_t), (size_t)n * sizeof(int64_t));
     else
         view_read_labels(view, row, n, labels);
     FL_READ_ONCE(labels);

@@ -162,7 +162,8 @@ static void finish_sums(const fl_rows_job *job, int l, const fl_sum sums[N_SUMS]
         g->value[l] = g->own[l] * (total / ((double)s->shrink * (double)job->n_classes));
 }
 
-/* A sum or a scale of 0 counts 0, also where the other is infinite. The sum comes last: multiplied by 2 it might overflow. */
+/* A sum or a scale of 0 counts 0, also where the other is infinite. The sum comes last: multiplied by 2 it might
+ * overflow. */
 static T margin_label_gradient(const fl_rows_job *job, const row_group *g, const sum_rows *s, int l)
 {
     const int squared = job->op != FL_MULTI_MARGIN;

@@ -1,7 +1,7 @@
 /* The lanes: one native vector `vf` of the working type T, and the few operations GNU vectors lack.
  *
  * Arithmetic is written with the ordinary operators, which gcc and clang define on the intrinsic types. Only fused
- * multiply-add, comparisons with selection, and the search for an equal lane need a spelling per instruction set.
+ * multiply-add, comparisons with selection, and the count of equal lanes need a spelling per instruction set.
  * (Plain arrays with short loops cost up to 25 % on gcc 12; 64-byte GNU vectors on AVX2 go through memory there.)
  *
  * A "unit" is 64 bytes on every instruction set: LANES elements, UNIT native vectors. Sums are kept per lane of a unit,
@@ -29,8 +29,8 @@
 #define FL_KEEP_ONE_LOOP(x)
 #endif
 
-/* A function whose operations are put in order before registers are assigned, so that vectors go one operation after the
- * other, not one vector after the other: clang does that by itself, and says that it is gcc 4. */
+/* A function whose operations are put in order before registers are assigned, so that vectors go one operation after
+ * the other, not one vector after the other: clang does that by itself, and says that it is gcc 4. */
 #if defined(__GNUC__) && __GNUC__ >= 11
 #define FL_ORDERED __attribute__((optimize("schedule-insns", "sched-pressure")))
 #else
@@ -210,16 +210,10 @@ FL_INLINE vf v_where_lt(vf a, vf b, vf yes, vf no) { return a < b ? yes : no; }
 FL_INLINE vf v_where_eq(vf a, vf b, vf yes, vf no) { return a == b ? yes : no; }
 #endif
 
-/* The first lane in which a == b, or -1; how many they are. */
+/* How many lanes have a == b. */
 #if FL_SCALAR
-FL_INLINE int v_find(vf a, vf b) { return a == b ? 0 : -1; }
 FL_INLINE int v_count_eq(vf a, vf b) { return a == b; }
 #else
-FL_INLINE int v_find(vf a, vf b)
-{
-    const unsigned which = v_which_eq(a, b);
-    return which ? __builtin_ctz(which) : -1;
-}
 FL_INLINE int v_count_eq(vf a, vf b) { return __builtin_popcount(v_which_eq(a, b)); }
 #endif
 
@@ -360,7 +354,7 @@ FL_INLINE vf v_first_lanes(vf x, fl_size n, vf rest)
 }
 
 /* Adds the upper half of 2 * half numbers to the lower one. (`half` a constant: in a loop over halves gcc 12 went
- * through memory number by number, which was a fifth of the time of 100 classes.) */
+ * through memory number by number.) */
 FL_INLINE void add_halves(double *total, int half)
 {
     for (int i = 0; i < half; i++)

@@ -67,8 +67,14 @@ FL_INLINE uint64_t f64_of_value(T value)
 
 FL_INLINE uint8_t swapped8(uint8_t b) { return b; }
 FL_INLINE uint16_t swapped16(uint16_t b) { return (uint16_t)(b << 8 | b >> 8); }
-FL_INLINE uint32_t swapped32(uint32_t b) { return (uint32_t)swapped16((uint16_t)b) << 16 | swapped16((uint16_t)(b >> 16)); }
-FL_INLINE uint64_t swapped64(uint64_t b) { return (uint64_t)swapped32((uint32_t)b) << 32 | swapped32((uint32_t)(b >> 32)); }
+FL_INLINE uint32_t swapped32(uint32_t b)
+{
+    return (uint32_t)swapped16((uint16_t)b) << 16 | swapped16((uint16_t)(b >> 16));
+}
+FL_INLINE uint64_t swapped64(uint64_t b)
+{
+    return (uint64_t)swapped32((uint32_t)b) << 32 | swapped32((uint32_t)(b >> 32));
+}
 
 /* n elements, stride bytes apart; the contiguous case is spelled out because only it vectorises. (Nor should the
  * other: the compiler's gathers took nearly twice the time, and 26 kB of the wheel.) */

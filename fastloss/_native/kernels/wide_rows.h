@@ -267,8 +267,8 @@ static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, r
     }
 }
 
-/* Several short rows pass through each step together: while the sums of one wait for the lanes to be brought
- * together, the next can begin (a third of the time of 100 classes). They stay in the first cache. */
+/* Several short rows pass through each step together: while the sums of one wait for the lanes to be brought together,
+ * the next can begin. They stay in the first cache. */
 static FL_OUTLINE void wide_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     wide_row r = open_rows(job);

@@ -81,30 +81,6 @@ FL_INLINE T find_maximum(const void *x, int halves, fl_size n, fl_size *strip)
     return result;
 }
 
-/* The first of n entries that equals the maximum, which none exceeds, or -1. */
-static fl_size find_equal(const T *x, fl_size n, T maximum)
-{
-    enum { STEP = 4 * WIDTH };
-    fl_size i = 0;
-    for (; i + STEP <= n; i += STEP) {
-        vf largest = v_set((T)-INFINITY);
-        FL_UNROLL
-        for (int k = 0; k < STEP; k += WIDTH)
-            largest = v_max(v_load(x + i + k), largest);
-        if (v_find(largest, v_set(maximum)) >= 0)
-            break;
-    }
-    for (; i + WIDTH <= n; i += WIDTH) {
-        int lane = v_find(v_load(x + i), v_set(maximum));
-        if (lane >= 0)
-            return i + lane;
-    }
-    for (; i < n; i++)
-        if (x[i] == maximum)
-            return i;
-    return -1;
-}
-
 /* Adds a strip of four units, pairwise first. */
 FL_INLINE void add_strip(lane_sums *s, const vf e[4 * UNIT])
 {
@@ -216,9 +192,9 @@ static T base_at(const row_base *base, fl_size i)
 
 /* What is added up over a row. */
 typedef struct {
-    lane_sums exp; /* of all classes but one maximum or, if the target spreads something, all maxima; then also */
-    lane_sums base, distance;      /* base of all classes but the maxima; base (maximum - x) of all, */
-    vf ties[UNIT], base_top[UNIT]; /* how many maxima there are, and their bases */
+    lane_sums exp; /* of all classes but the maxima of the strip of the first; if the target spreads something, also */
+    lane_sums base, distance;      /* base of the same classes; base (maximum - x) of all, */
+    vf ties[UNIT], base_top[UNIT]; /* how many maxima have been left out, and their bases */
 } row_sums;
 
 static const row_sums NO_ROW_SUMS;
@@ -232,14 +208,18 @@ typedef struct {
     fl_size ahead_step, results_step; /* bytes a class */
 } row_constants;
 
-/* What the target spreads over one vector of a strip: its base, without the maxima, and base (maximum - x). Takes the
- * maxima out of the exponentials. `k` is the vector's number in its unit. */
-FL_INLINE void base_of_vector(row_sums *s, int k, vf maximum, vf x, vf *base, vf *distance, vf *e)
+/* base (maximum - x) */
+FL_INLINE vf v_distance(vf base, vf maximum, vf x)
 {
-    const vf zero = v_set(0), b = *base;
-    *distance = v_where_eq(b, zero, zero, b * (maximum - x)); /* 0 * inf counts 0 */
-    s->base_top[k] = s->base_top[k] + v_where_eq(x, maximum, b, zero);
-    *base = v_where_eq(x, maximum, zero, b);
+    return v_where_eq(base, v_set(0), v_set(0), base * (maximum - x)); /* 0 * inf counts 0 */
+}
+
+/* Takes the maxima of one vector of a strip out of its exponentials and of the base; `k` is its number in its unit. */
+FL_INLINE void take_maxima(row_sums *s, int k, vf maximum, vf x, vf *base, vf *e)
+{
+    const vf zero = v_set(0);
+    s->base_top[k] = s->base_top[k] + v_where_eq(x, maximum, *base, zero);
+    *base = v_where_eq(x, maximum, zero, *base);
     *e = v_where_eq(x, maximum, zero, *e);
     s->ties[k] = v_where_eq(x, maximum, s->ties[k] + v_set(1), s->ties[k]);
 }
@@ -267,7 +247,7 @@ FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, 
         FL_UNROLL
         for (int k = 0; k < 4 * UNIT; k++) {
             b[k] = v_base(base, i + k * WIDTH, WIDTH);
-            base_of_vector(s, k % UNIT, r->maximum, logits[k], b + k, distance + k, e + k);
+            distance[k] = v_distance(b[k], r->maximum, logits[k]);
         }
         add_strip(&s->base, b);
         add_strip(&s->distance, distance);
@@ -283,7 +263,8 @@ FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, 
 #define REST_LOOP FL_LANEWISE
 #endif
 
-/* The same of the n < STRIP classes that are left. */
+/* The same of n <= STRIP classes: those that are left, and, if the target spreads something, those among which the
+ * maximum is. */
 FL_INLINE void add_rest(lane_sums *exp, row_sums *s, const row_constants *r, const row_base *base, const void *x,
                         int halves, fl_size i, fl_size n, T *to)
 {
@@ -302,7 +283,8 @@ FL_INLINE void add_rest(lane_sums *exp, row_sums *s, const row_constants *r, con
         v_store_up_to(to + k * WIDTH, left, e[k]);
         if (base) {
             b[k] = v_base(base, i + k * WIDTH, left);
-            base_of_vector(s, k % UNIT, r->maximum, logits, b + k, distance + k, e + k);
+            distance[k] = v_distance(b[k], r->maximum, logits);
+            take_maxima(s, k % UNIT, r->maximum, logits, b + k, e + k);
         }
     }
     if (base) {
@@ -312,22 +294,24 @@ FL_INLINE void add_rest(lane_sums *exp, row_sums *s, const row_constants *r, con
     add_strip(exp, e);
 }
 
-/* n classes of a chunk. `top` is the first class of the strip of the maximum, if it lies in the chunk. */
+/* n classes of a chunk. `top` is the first class of the strip of the maximum, if it lies in the chunk: its copy without
+ * the maxima is added in its place, or, with a base, the strip itself after the others. */
 FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base, const void *x, int halves, fl_size n,
                            fl_size top, T *to)
 {
     const row_constants row = {r->split, r->maximum, r->ahead, r->results, r->ahead_step, r->results_step};
     const void *const top_x = r->top.x;
     T nowhere[STRIP], *place = to ? to : nowhere;
-    const fl_size step = to ? 1 : 0;
+    const fl_size step = to ? 1 : 0, whole = n - n % STRIP;
     lane_sums exp = s->exp;
-    fl_size i = 0;
-    for (; i + STRIP <= n; i += STRIP)
-        add_classes(&exp, s, &row, base, i == top && !base ? top_x : classes_at(x, halves, i), halves, i,
-                    place + i * step);
-    if (i < n)
-        add_rest(&exp, s, &row, base, i == top && !base ? top_x : classes_at(x, halves, i), halves, i, n - i,
-                 place + i * step);
+    for (fl_size i = 0; i < whole; i += STRIP)
+        if (!base || i != top)
+            add_classes(&exp, s, &row, base, i == top ? top_x : classes_at(x, halves, i), halves, i, place + i * step);
+    if (base && top >= 0 && top < whole)
+        add_rest(&exp, s, &row, base, classes_at(x, halves, top), halves, top, STRIP, place + top * step);
+    if (whole < n)
+        add_rest(&exp, s, &row, base, whole == top && !base ? top_x : classes_at(x, halves, whole), halves, whole,
+                 n - whole, place + whole * step);
     s->exp = exp;
 }
 
@@ -386,17 +370,15 @@ static T row_maximum(wide_row *r, int64_t *start)
     return maximum;
 }
 
-/* The first class from `first` on that is the maximum, or -1. */
-static fl_size next_top(wide_row *r, T maximum, fl_size first)
+/* The first class that is the maximum, from that of its strip; -1 if none is (NaN). */
+static fl_size first_top(wide_row *r, T maximum, fl_size strip)
 {
-    const fl_size n_classes = r->job->n_classes, piece = piece_of(r);
-    for (fl_size c = first / piece * piece; c < n_classes; c += piece) {
-        fl_size n = n_classes - c < piece ? n_classes - c : piece, skip = first > c ? first - c : 0;
-        fl_size top = find_equal(row_chunk(r, c, n) + skip, n - skip, maximum);
-        if (top >= 0)
-            return c + skip + top;
-    }
-    return -1;
+    const fl_size left = r->job->n_classes - strip, n = left < STRIP ? left : STRIP;
+    const T *x = row_chunk(r, strip, n);
+    fl_size c = 0;
+    while (c < n && x[c] != maximum)
+        c++;
+    return c < n ? strip + c : -1;
 }
 
 /* Its n classes, which begin at x. */
@@ -474,10 +456,8 @@ static void wide_statistics(wide_row *r, row_group *g)
     else
         copy_top_strip(r, r->maximum, strip);
     g->top[r->lane] = -1;
-    if (with_base || job->hess.data || job->op == FL_SOFTMAX_FOCAL) {
-        const fl_size top = next_top(r, maximum, strip);
-        g->top[r->lane] = next_top(r, maximum, top + 1) < 0 ? top : -1;
-    }
+    if (with_base || job->hess.data || job->op == FL_SOFTMAX_FOCAL)
+        g->top[r->lane] = first_top(r, maximum, strip);
     for (fl_size c = 0; c < n_classes; c += step) {
         fl_size n = n_classes - c < step ? n_classes - c : step;
         const T *x = x_halves(r) ? NULL : row_chunk(r, c, n);
@@ -488,7 +468,7 @@ static void wide_statistics(wide_row *r, row_group *g)
         r->results = job->grad.data + (r->start + c + (r->all_grad ? 1024 : 0)) * r->results_step;
         if (with_base) {
             row_base base = base_chunk(r, c, n);
-            add_stretch(&s, r, &base, x, 0, n, -1, to);
+            add_stretch(&s, r, &base, x, 0, n, strip - c, to);
         } else {
             if (x_halves(r))
                 add_stretch_of_halves(&s, r, x_halves(r) + 2 * c, n, strip - c, to);
