@@ -176,8 +176,8 @@ static int64_t labels[MOST];
 
 static void run_rows(const fl_kernels *kernels, int op, const char *name, int kind, int soft, double smoothing)
 {
-    static const fl_size SHAPES[][2] = {{41, 2}, {37, 3}, {100, 10}, {33, 17}, {19, 64}, {7, 65}, {5, 200}, {3, 1000},
-                                        {1, 20000}};
+    static const fl_size SHAPES[][2] = {{41, 2}, {37, 3}, {100, 10}, {33, 17}, {19, 64}, {35, 65}, {19, 145}, {18, 200},
+                                        {6, 300}, {3, 1000}, {1, 20000}};
     const int is_loss = op == FL_CROSS_ENTROPY || op == FL_NLL || op == FL_SOFTMAX_FOCAL || op == FL_MULTI_MARGIN ||
                         op == FL_MULTI_MARGIN_SQUARED;
     const int per_row = is_loss || op == FL_LOGSUMEXP || op == FL_PROBABILITY_CROSS_ENTROPY;

@@ -217,6 +217,20 @@ static T class_at(const wide_row *r, fl_size c)
     return value_of_f16(half);
 }
 
+/* logsumexp alone has a value where the maximum is infinite: the maximum, unless there is a NaN. */
+static void infinite_logsumexp(wide_row *r, row_group *g)
+{
+    const fl_size n_classes = r->job->n_classes;
+    double others = 0;
+    for (fl_size c = 0; c < n_classes; c += r->step) {
+        fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
+        const T *x = row_chunk(r, c, n);
+        for (fl_size i = 0; i < n; i++)
+            others = x[i] == x[i] ? others : (double)x[i];
+    }
+    g->others[r->lane] = others;
+}
+
 /* Label and maximum of rows [first, last) of the group, then their sums. */
 static void statistics_of_rows(wide_row *r, fl_size row, int first, int last, row_group *g)
 {

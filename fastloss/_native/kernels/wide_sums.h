@@ -485,18 +485,4 @@ static void wide_statistics(wide_row *r, row_group *g)
     store_statistics(r, &s, &totals, g);
 }
 
-/* logsumexp alone has a value where the maximum is infinite: the maximum, unless there is a NaN. */
-static void infinite_logsumexp(wide_row *r, row_group *g)
-{
-    const fl_size n_classes = r->job->n_classes;
-    double others = 0;
-    for (fl_size c = 0; c < n_classes; c += r->step) {
-        fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
-        const T *x = row_chunk(r, c, n);
-        for (fl_size i = 0; i < n; i++)
-            others = x[i] == x[i] ? others : (double)x[i];
-    }
-    g->others[r->lane] = others;
-}
-
 #endif
