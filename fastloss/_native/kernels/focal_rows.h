@@ -56,13 +56,6 @@ typedef struct {
     double q[GROUP], p[GROUP];
 } focal_lanes;
 
-/* What the sum of two numbers loses. */
-FL_INLINE double sum_error(double a, double b, double sum)
-{
-    double part = sum - a;
-    return (a - (sum - part)) + (b - part);
-}
-
 /* The label's probability p and q = 1 - p, from all but the label; returns what q lacks, because its relative error
  * comes out of the power multiplied by gamma. (If T is float, a double lacks nothing.) */
 FL_INLINE double label_share(const row_group *g, int l, double label_exp, double *p, double *q)

@@ -29,7 +29,7 @@ static void add_other_classes(fl_size n_classes, narrow_base *base)
 
 static void load_base(const fl_rows_job *job, fl_size row, int n, const row_group *g, narrow_base *base)
 {
-    const T uniform = (T)(job->smoothing / (double)job->n_classes), kept = (T)(1 - job->smoothing);
+    const smoothed_share shares = share_of(job);
     const fl_size n_classes = job->n_classes;
     T weight[NARROW];
     base->has_target = job->target.data != NULL;
@@ -43,9 +43,7 @@ static void load_base(const fl_rows_job *job, fl_size row, int n, const row_grou
     for (int unit = 0; unit < (base->has_target ? g->lanes : 1); unit += LANES)
         for (fl_size c = 0; c < n_classes; c++)
             for (int k = 0; k < UNIT; k++, b += WIDTH) {
-                vf share = v_set(uniform);
-                if (base->has_target)
-                    share = v_load(b) * v_set(kept) + share;
+                const vf share = base->has_target ? v_smoothed(&shares, v_load(b)) : shares.uniform;
                 v_store(b, v_set(weight[c]) * share);
             }
     if (!base->has_target)
@@ -113,23 +111,17 @@ typedef struct {
     T base_sum[GROUP], base_error[GROUP], base_top[GROUP], distance_sum[GROUP], distance_error[GROUP];
 } tile_sums;
 
-/* Adds up the base of WIDTH rows: at the maxima, and elsewhere. */
+/* Adds up the base of WIDTH rows: at the maxima, and elsewhere; exactly, for in float64 the gradient has no digits to
+ * spare. */
 static FL_OUTLINE void narrow_base_sums(const T *x, const T *base, fl_size n_classes, vf maximum, int lane,
                                         tile_sums *sums)
 {
     const vf zero = v_set(0);
     narrow_sum others = {zero, zero}, top = others;
-    for (fl_size c = 0; c < n_classes; c += 4) {
-        vf at_top[4], elsewhere[4];
-        FL_UNROLL
-        for (int k = 0; k < 4; k++) {
-            const fl_size at = (c + k < n_classes ? c + k : c) * LANES;
-            const vf b = c + k < n_classes ? v_load(base + at) : zero;
-            at_top[k] = v_where_eq(v_load(x + at), maximum, b, zero);
-            elsewhere[k] = v_where_eq(v_load(x + at), maximum, zero, b);
-        }
-        add_four(&top, at_top);
-        add_four(&others, elsewhere);
+    for (fl_size c = 0; c < n_classes; c++) {
+        const vf x_c = v_load(x + c * LANES), b = v_load(base + c * LANES);
+        v_two_sum(&others.sum, &others.error, v_where_eq(x_c, maximum, zero, b));
+        v_two_sum(&top.sum, &top.error, v_where_eq(x_c, maximum, b, zero));
     }
     v_store(sums->base_sum + lane, others.sum);
     v_store(sums->base_error + lane, others.error);
@@ -233,7 +225,7 @@ static void base_statistics(const narrow_base *base, const tile_sums *sums, row_
     FOR_LANES(l, g)
     {
         g->base_distance[l] = fl_total((fl_sum){sums->distance_sum[l], sums->distance_error[l]});
-        g->total[l] = g->own[l] + (g->base_top[l] + g->base_others[l]);
+        set_total(g, l);
     }
 }
 
@@ -278,6 +270,8 @@ typedef struct {
     double ratio[GROUP];  /* scale total / (1 + others) */
     FL_ALIGNED T exp_factor[GROUP];  /* the same: gradient = exp_factor e - base_factor base */
     T base_factor[GROUP];
+    double ratio_low[GROUP];  /* with a base: what the ratio lacks, */
+    T exp_factor_low[GROUP];  /* and exp_factor */
     T inverse_sum[GROUP]; /* p = inverse_sum e */
     T hess_factor[GROUP]; /* Hessian = hess_factor p (1 - p) */
     T curvature[GROUP];   /*           + curvature p^2 for the focal loss */
@@ -292,7 +286,12 @@ static void load_factors(const fl_rows_job *job, const row_group *g, row_factors
         f->exp_factor[l] = (T)f->ratio[l];
     }
     if (has_base(job))
-        FOR_LANES(l, g) f->base_factor[l] = (T)g->scale[l];
+        FOR_LANES(l, g)
+        {
+            f->base_factor[l] = (T)g->scale[l];
+            f->ratio_low[l] = ratio_error(g, l, f->ratio[l]);
+            f->exp_factor_low[l] = (T)f->ratio_low[l];
+        }
     if (job->hess.data)
         FOR_LANES(l, g)
         {
@@ -303,10 +302,17 @@ static void load_factors(const fl_rows_job *job, const row_group *g, row_factors
         FOR_LANES(l, g) f->curvature[l] = (T)(g->scale[l] * g->curvature[l]);
 }
 
+/* e exp_factor - base, the product not rounded: that would be one rounding too many where the terms are large. */
+FL_INLINE vf v_base_slope(vf e, vf exp_factor, vf exp_factor_low, vf base)
+{
+    return v_fma(e, exp_factor, FL_DOUBLE ? v_fma(e, exp_factor_low, -base) : -base);
+}
+
 /* From exponentials to gradient (in place) and Hessian. */
 FL_INLINE void narrow_derivatives(T *x, const T *base, T *hess, fl_size n_classes, int lane, const row_factors *f)
 {
     const vf exp_factor = v_load(f->exp_factor + lane), base_factor = v_load(f->base_factor + lane);
+    const vf low = v_load(f->exp_factor_low + lane);
     const vf inverse_sum = v_load(f->inverse_sum + lane), hess_factor = v_load(f->hess_factor + lane);
     for (fl_size c = 0; c < n_classes; c++) {
         vf e = v_load(x + c * LANES);
@@ -315,8 +321,8 @@ FL_INLINE void narrow_derivatives(T *x, const T *base, T *hess, fl_size n_classe
             v_store(hess + c * LANES, hess_factor * p * (v_set(1) - p));
         }
         vf slope = e * exp_factor;
-        if (base) /* as in wide_derivatives */
-            slope = v_fma(e, exp_factor, -(base_factor * v_load(base + c * LANES)));
+        if (base)
+            slope = v_base_slope(e, exp_factor, low, base_factor * v_load(base + c * LANES));
         v_store(x + c * LANES, slope);
     }
 }
@@ -359,8 +365,9 @@ static void mend_classes(const fl_rows_job *job, const row_group *g, const narro
             base_at_label[l] = base_of_lanes(base, n_classes, l)[(g->label[l] >= 0 ? g->label[l] : 0) * LANES];
         FOR_LANES(l, g)
         {
-            m->top_slope[l] = (T)class_gradient(g, l, g->top[l], 1, g->base_top[l]);
-            m->label_slope[l] = (T)class_gradient(g, l, g->label[l], g->label_exp[l], base_at_label[l]);
+            const double ratio = f->ratio[l], low = f->ratio_low[l];
+            m->top_slope[l] = (T)class_gradient(g, l, g->top[l], 1, g->base_top[l], ratio, low);
+            m->label_slope[l] = (T)class_gradient(g, l, g->label[l], g->label_exp[l], base_at_label[l], ratio, low);
         }
     } else
         FOR_LANES(l, g) m->label_slope[l] = (T)label_slope(g, l, f->ratio[l]);

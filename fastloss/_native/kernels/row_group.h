@@ -16,8 +16,9 @@
 #include "views.h"
 
 enum {
-    /* Four vectors of AVX-512, eight of AVX2 in every loop: the steps of a group wait for each other, for its divisions
-     * and logarithm. (With half as many, 2 to 10 classes took a tenth more.) */
+    /* Four vectors of AVX-512, eight of AVX2 in every loop, if rows are not too long to be so many (tiles.h): the steps
+     * of a group wait for each other, for its divisions and logarithm. (With half as many, 2 to 10 classes took a tenth
+     * more.) */
     GROUP = 4 * LANES,
     NO_LABEL = -1, /* a row without a label: probability targets, transforms */
     SKIPPED = -2,  /* ignored, of weight 0, or padding: not read, loss 0, gradient 0 */
@@ -36,7 +37,8 @@ typedef struct {
     double others[GROUP];
     double distance[GROUP]; /* maximum - label_logit, */
     T label_exp[GROUP];     /* and exp of its negative */
-    double total[GROUP];    /* what the target puts on the whole row: own and base */
+    double total[GROUP];    /* what the target puts on the whole row: own and base; */
+    double total_low[GROUP]; /* with a base also what that lacks, where T has no fewer digits */
     double base_top[GROUP], base_others[GROUP]; /* base at the maximum; its sum over the other classes */
     double base_distance[GROUP];                /* sum of base_c (maximum - x_c) */
     /* of the focal loss, whose `own` is made from the statistics (focal_rows.h): */
@@ -50,7 +52,7 @@ typedef struct {
 } row_group;
 
 /* For each lane of the group: in loops of a constant length, which become vectors, and by whole units, of which the
- * lanes beyond the rows hold something, too. (A loop of `l` alone has no constant length under -fwrapv.) */
+ * lanes beyond the rows hold something, too. */
 #define FOR_LANES(l, g)                                                 \
     for (fl_size l##_unit = 0; l##_unit < (g)->lanes; l##_unit += LANES) \
         FL_LANEWISE for (fl_size l##_lane = 0, l = l##_unit; l##_lane < LANES; l##_lane++, l++)
@@ -217,11 +219,57 @@ static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
         g->factor[l] = live ? factor[l] : 0;
         g->scale[l] = live ? job->scale * factor[l] * upstream[l] : 0;
         g->total[l] = g->own[l];
+        g->total_low[l] = 0;
         g->maximum[l] = g->label_logit[l] = g->label_exp[l] = 0;
         g->top[l] = -1;
         g->others[l] = g->distance[l] = g->base_top[l] = g->base_others[l] = g->base_distance[l] = 0;
     }
     g->some_skipped = skipped != 0;
+}
+
+/* What the sum of two numbers loses. */
+FL_INLINE double sum_error(double a, double b, double sum)
+{
+    double part = sum - a;
+    return (a - (sum - part)) + (b - part);
+}
+
+/* What smoothing leaves of a probability, and what it gives to each class. */
+typedef struct {
+    vf kept, kept_low, uniform;
+} smoothed_share;
+
+FL_INLINE smoothed_share share_of(const fl_rows_job *job)
+{
+    const double kept = 1 - job->smoothing, low = sum_error(1, -job->smoothing, kept);
+    return (smoothed_share){v_set((T)kept), v_set((T)low), v_set((T)(job->smoothing / (double)job->n_classes))};
+}
+
+/* In float64 the rounding of 1 - smoothing would be one too many. */
+FL_INLINE vf v_smoothed(const smoothed_share *s, vf target)
+{
+    return v_fma(target, s->kept, FL_DOUBLE ? v_fma(target, s->kept_low, s->uniform) : s->uniform);
+}
+
+/* From the sums of the base. */
+FL_INLINE void set_total(row_group *g, fl_size l)
+{
+    const double base = g->base_top[l] + g->base_others[l];
+    g->total[l] = g->own[l] + base;
+    if (FL_DOUBLE)
+        g->total_low[l] = sum_error(g->own[l], base, g->total[l]) + sum_error(g->base_top[l], g->base_others[l], base);
+}
+
+/* What `ratio` lacks to be scale total / (1 + others). In float64 each of its roundings would be one of the gradient's,
+ * which has those of exp and of the base as well; in float32 it has digits to spare. */
+FL_INLINE double ratio_error(const row_group *g, fl_size l, double ratio)
+{
+    const double sum = 1 + g->others[l], scaled = g->scale[l] * g->total[l];
+    if (!FL_DOUBLE)
+        return 0;
+    double rest = fma(g->scale[l], g->total[l], -scaled) + g->scale[l] * g->total_low[l];
+    rest = (fma(-ratio, sum, scaled) + (rest - ratio * sum_error(1, g->others[l], sum))) / sum;
+    return rest - rest == 0 ? rest : 0;
 }
 
 /* The gradient at the label where the target puts nothing elsewhere, from ratio = scale total / (1 + others): all
@@ -232,16 +280,16 @@ FL_INLINE double label_slope(const row_group *g, fl_size l, double ratio)
 }
 
 /* The exact gradient and Hessian of one class; used where the loops' `total p - t` is not: at the label, whose own
- * weight they leave out, and at the maximum. `e` is exp(x - maximum), `base` the class's share of the base. */
-static double class_gradient(const row_group *g, fl_size l, int64_t c, double e, double base)
+ * weight they leave out, and at the maximum. `e` is exp(x - maximum), `base` the class's share of the base, ratio +
+ * low is scale total / (1 + others). */
+FL_INLINE double class_gradient(const row_group *g, fl_size l, int64_t c, double e, double base, double ratio,
+                                double low)
 {
-    double total = g->total[l], sum = 1 + g->others[l];
-    int is_label = c == g->label[l];
-    if (c == g->top[l] && g->others[l] < 1) {
-        double elsewhere = g->base_others[l] + (is_label ? 0 : g->own[l]);
-        return g->scale[l] * (elsewhere - total * (g->others[l] / sum));
-    }
-    return g->scale[l] * (total * (e / sum) - (base + (is_label ? g->own[l] : 0)));
+    const int is_label = c == g->label[l], from_others = c == g->top[l] && g->others[l] < 1;
+    const double own_elsewhere = is_label ? 0 : g->own[l], own_here = is_label ? g->own[l] : 0;
+    const double factor = from_others ? -g->others[l] : e;
+    const double rest = g->scale[l] * (from_others ? g->base_others[l] + own_elsewhere : -(base + own_here));
+    return FL_DOUBLE ? fma(factor, ratio, fma(factor, low, rest)) : factor * ratio + rest;
 }
 
 static double class_hessian_at_top(const row_group *g, fl_size l)

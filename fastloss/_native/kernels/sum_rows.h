@@ -199,7 +199,8 @@ static void note_no_probability(const fl_rows_job *job, fl_size row, fl_rows_par
         partial->bad_target = find_no_probability(&job->target, start, job->n_classes);
 }
 
-/* The loops over classes, compiled once for each operation. What surrounds them is not: it was half of their code. */
+/* The loops over classes, compiled once for each operation, of which each needs a case here. What surrounds them is not:
+ * it was half of their code. */
 #define FOR_EACH_OP(op, loop, ...)                       \
     switch (op) {                                        \
     case FL_MULTI_MARGIN:                                \

@@ -153,7 +153,7 @@ static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes
                     tile[tile_entry(n_classes, l, c)] = 0;
 }
 
-/* Times a factor a row. */
+/* A tile into rows, each times its factor. */
 static void tile_to_rows(const T *tile, const T *factor, int lanes, fl_size n_classes, T *rows)
 {
     if (n_classes < QUAD) {
@@ -193,8 +193,8 @@ static void replace_classes(T *rows, int n, fl_size n_classes, const int64_t *at
             *(volatile T *)&rows[at[l]] = value[l]; /* volatile, or gcc makes a scatter of it, which is slower */
 }
 
-/* The other way. `factor` is what each row is multiplied by, `at_top` and `at_label` are what goes to its maximum and
- * to its label; any of them may be NULL. */
+/* A tile into a rows x classes view. `factor` is what each row is multiplied by, `at_top` and `at_label` are what goes to
+ * its maximum and to its label; any of them may be NULL. */
 static FL_OUTLINE void store_tile(const fl_rows_job *job, const fl_view *view, fl_size row, int n,
                                   const row_group *g, const T *tile, const T *factor, const T *at_top,
                                   const T *at_label)

@@ -20,6 +20,7 @@ FL_INLINE void wide_derivatives(const wide_row *r, int kept, int focal, const ro
 {
     const int l = r->lane;
     const vf exp_factor = v_set(f->exp_factor[l]), base_factor = v_set(base ? f->base_factor[l] : 0);
+    const vf low = v_set(base ? f->exp_factor_low[l] : 0);
     const vf inverse_sum = v_set(hess ? f->inverse_sum[l] : 0), hess_factor = v_set(hess ? f->hess_factor[l] : 0);
     const vf curvature = v_set(hess && focal ? f->curvature[l] : 0);
     for (fl_size i = 0; i < n; i += WIDTH) {
@@ -32,8 +33,8 @@ FL_INLINE void wide_derivatives(const wide_row *r, int kept, int focal, const ro
         }
         vf p = e * inverse_sum, slope = e * exp_factor;
         vf bend = focal ? p * (hess_factor * (v_set(1) - p) + curvature * p) : hess_factor * p * (v_set(1) - p);
-        if (base) /* at once: the rounding of a product would be one too many where the terms are large */
-            slope = v_fma(e, exp_factor, -(base_factor * v_base(base, i, left)));
+        if (base)
+            slope = v_base_slope(e, exp_factor, low, base_factor * v_base(base, i, left));
         v_store_classes(grad, grad_halves, i, left, slope);
         if (hess)
             v_store_up_to(hess + i, left, bend);
@@ -75,14 +76,17 @@ static void mend_chunk(const wide_row *r, const row_group *g, const row_factors 
     const fl_size label = (fl_size)g->label[l] - c, top = (fl_size)g->top[l] - c;
     if (top >= 0 && top < n) {
         if (base)
-            grad[top] = (T)class_gradient(g, l, g->top[l], 1, base_at(base, top));
+            grad[top] = (T)class_gradient(g, l, g->top[l], 1, base_at(base, top), f->ratio[l], f->ratio_low[l]);
         if (hess)
             hess[top] = (T)class_hessian_at_top(g, l);
     }
     if (g->label[l] < 0 || label < 0 || label >= n)
         return;
-    grad[label] = (T)(base ? class_gradient(g, l, g->label[l], g->label_exp[l], base_at(base, label))
-                           : label_slope(g, l, f->ratio[l]));
+    if (base)
+        grad[label] = (T)class_gradient(g, l, g->label[l], g->label_exp[l], base_at(base, label), f->ratio[l],
+                                        f->ratio_low[l]);
+    else
+        grad[label] = (T)label_slope(g, l, f->ratio[l]);
 }
 
 static void wide_gradient(wide_row *r, const row_group *g, const row_factors *f)

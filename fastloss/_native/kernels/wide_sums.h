@@ -158,13 +158,13 @@ static const T *row_chunk(wide_row *r, fl_size c, fl_size n)
  * may be missing. */
 typedef struct {
     const T *target, *weight;
-    vf kept, uniform;
+    smoothed_share share;
 } row_base;
 
 static row_base base_chunk(wide_row *r, fl_size c, fl_size n)
 {
     const fl_rows_job *job = r->job;
-    row_base base = {NULL, NULL, v_set((T)(1 - job->smoothing)), v_set((T)(job->smoothing / (double)job->n_classes))};
+    row_base base = {NULL, NULL, share_of(job)};
     if (job->target.data)
         base.target = chunk_of(&job->target, r->target, r->start + c, n, r->target_chunk);
     if (job->weight.data)
@@ -175,9 +175,9 @@ static row_base base_chunk(wide_row *r, fl_size c, fl_size n)
 /* Of classes [i, i + n) of the chunk; 0 in the lanes from n on. */
 FL_INLINE vf v_base(const row_base *base, fl_size i, fl_size n)
 {
-    vf b = base->uniform;
+    vf b = base->share.uniform;
     if (base->target)
-        b = v_load_up_to(base->target + i, n, v_set(0)) * base->kept + b;
+        b = v_smoothed(&base->share, v_load_up_to(base->target + i, n, v_set(0)));
     if (base->weight)
         b = v_load_up_to(base->weight + i, n, v_set(0)) * b;
     return v_first_lanes(b, n, v_set(0));
@@ -192,9 +192,9 @@ static T base_at(const row_base *base, fl_size i)
 
 /* What is added up over a row. */
 typedef struct {
-    lane_sums exp; /* of all classes but the maxima of the strip of the first; if the target spreads something, also */
+    lane_sums exp; /* of all classes but the maxima of the first one's strip; if the target spreads something, also */
     lane_sums base, distance;      /* base of the same classes; base (maximum - x) of all, */
-    vf ties[UNIT], base_top[UNIT]; /* how many maxima have been left out, and their bases */
+    vf ties[UNIT], base_top[UNIT]; /* how many maxima have been left out, those of the last strip too, and their bases */
 } row_sums;
 
 static const row_sums NO_ROW_SUMS;
@@ -207,6 +207,17 @@ typedef struct {
     const char *ahead, *results; /* what to fetch with the first strip */
     fl_size ahead_step, results_step; /* bytes a class */
 } row_constants;
+
+/* In float64 exactly: the gradient has no digits to spare. */
+FL_INLINE void add_base_strip(lane_sums *s, const vf b[4 * UNIT])
+{
+    if (!FL_DOUBLE)
+        add_strip(s, b);
+    else
+        FL_UNROLL
+        for (int k = 0; k < 4 * UNIT; k++)
+            v_two_sum(&s->sum[k % UNIT], &s->error[k % UNIT], b[k]);
+}
 
 /* base (maximum - x) */
 FL_INLINE vf v_distance(vf base, vf maximum, vf x)
@@ -249,7 +260,7 @@ FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, 
             b[k] = v_base(base, i + k * WIDTH, WIDTH);
             distance[k] = v_distance(b[k], r->maximum, logits[k]);
         }
-        add_strip(&s->base, b);
+        add_base_strip(&s->base, b);
         add_strip(&s->distance, distance);
     }
     add_strip(exp, e);
@@ -288,7 +299,7 @@ FL_INLINE void add_rest(lane_sums *exp, row_sums *s, const row_constants *r, con
         }
     }
     if (base) {
-        add_strip(&s->base, b);
+        add_base_strip(&s->base, b);
         add_strip(&s->distance, distance);
     }
     add_strip(exp, e);
@@ -435,7 +446,7 @@ static void store_statistics(const wide_row *r, const row_sums *s, row_totals *t
         g->base_top[l] = totals->base_top;
         g->base_others[l] = fl_total(totals->base);
         g->base_distance[l] = fl_total(totals->distance);
-        g->total[l] = g->own[l] + (g->base_top[l] + g->base_others[l]);
+        set_total(g, l);
     }
 }
 
