@@ -92,7 +92,8 @@ def multi_margin_loss(input, target, *, p=1, margin=1.0, weight=None, reduction=
         if not rows.counts[n] or share == 0:
             continue
         for c in range(rows.classes):
-            excess = exact(margin) - x[y] + x[c]
+            with MP.workprec(2200):  # exact: 1 + 1e-205 - 1 is not 0
+                excess = exact(margin) - x[y] + x[c]
             if c == y or excess <= 0:
                 continue
             terms[n] += share * excess**p * rows.sample_weight[n]

@@ -79,7 +79,7 @@ cdef object take_input(fl_rows_job *job, int op, str name, array, axis, int *cla
     set_blocks(job)
     job.labels.data = job.target.data = job.weight.data = job.sample_weight.data = NULL
     job.grad_output.data = job.value.data = job.grad.data = job.hess.data = NULL
-    job.has_ignore = job.want_sum = 0
+    job.has_ignore = job.want_sum = job.ignore_bits = 0
     job.smoothing = 0
     job.scale = 1
     fill_view(&job.input, array, class_axis[0])
