@@ -216,7 +216,7 @@ def check_losses(call, result):
         wanted = np.asarray(wanted, object)
         scale = exact_result.scale if quantity != "value" else [None] * np.size(wanted)
         shape = call.rows if quantity == "value" else call.plain["input"].shape
-        slack = slack_of(call, quantity)
+        slack = slack_of(call, quantity, working)
         if quantity != "value" and not np.all(call.plain.get("grad_output", 1)):
             got, wanted = without_excused(call, got, wanted, quantity, working)
         may_overflow = quantity == "value" or call.name == "multi_margin_loss"
@@ -239,7 +239,7 @@ def without_excused(call, got, wanted, quantity, working):
             np.where(excused & undefined.reshape(wanted.shape), ZERO, wanted))
 
 
-def slack_of(call, quantity):
+def slack_of(call, quantity, working):
     """What a probability, loss or derivative that counts as 0 can amount to once it is weighted."""
     largest = 1.0
     for key in ("weight", "sample_weight", *(["grad_output"] if quantity != "value" else [])):
@@ -250,6 +250,8 @@ def slack_of(call, quantity):
         smallest = [float(a[a > 0].min()) for a in weights if (a > 0).any()]
         largest /= min(1.0, float(call.plain.get("normalizer", np.prod(smallest))))
     gamma = call.setting.get("gamma", 0)
+    if quantity != "value":  # the label's -log p, with which its probability is multiplied
+        gamma *= -np.log(float(np.finfo(working).tiny))
     if quantity == "value":  # what multiplies the distance of a class to the maximum
         x = call.plain["input"].astype(np.float64)
         finite = np.where(np.isfinite(x), x, 0)
@@ -319,7 +321,7 @@ def check_row_total(call, got, wanted, oracle, bound, working):
         assert reference.ulp_error(got, wanted, working) <= bound, f"{got!r}, exact {float(wanted)!r}"
         return
     factor = abs(wanted / total) if total else ONE
-    count = exact(max(len(terms), 1) * slack_of(call, "value"))
+    count = exact(max(len(terms), 1) * slack_of(call, "value", working))
     error = factor * (bound * MP.ldexp(size, 1 - reference.FORMATS[working][0])
                       + MP.ldexp(count, reference.FORMATS[working][2])) + MP.mpf(5e-324)
     assert np.isfinite(got) and abs(exact(got) - wanted) <= error, f"{got!r}, exact {float(wanted)!r}"
