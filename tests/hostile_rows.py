@@ -315,6 +315,7 @@ def check_row_total(call, got, wanted, oracle, bound, working):
     size = sum((abs(term) for term in terms if not MP.isnan(term) and not MP.isinf(term)), ZERO)
     total = sum(terms, ZERO)
     infinite = size > MP.ldexp(ONE, reference.FORMATS[working][3] - 1) or far_apart(call, working).any()
+    infinite = infinite or abs(wanted) >= MP.ldexp(ONE, 1024)  # a float has no such number
     if infinite and not np.isfinite(got):
         return
     if MP.isnan(total) or MP.isinf(total) or MP.isnan(wanted):
