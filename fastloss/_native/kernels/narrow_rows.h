@@ -98,11 +98,9 @@ FL_INLINE void narrow_exps(narrow_state *s, T *x, fl_size c, int n, int keep, vf
     }
 }
 
-/* base_c (maximum - x_c) of class c. */
 FL_INLINE vf narrow_distance(vf maximum, const T *x, const T *base, fl_size c)
 {
-    const vf b = v_load(base + c * LANES), distance = b * (maximum - v_load(x + c * LANES));
-    return v_where_eq(b, v_set(0), v_set(0), distance); /* 0 * inf counts 0 */
+    return v_distance(v_load(base + c * LANES), maximum, v_load(x + c * LANES));
 }
 
 /* What a tile's sums are before they are brought together: one entry a row. */

@@ -251,6 +251,12 @@ FL_INLINE vf v_smoothed(const smoothed_share *s, vf target)
     return v_fma(target, s->kept, FL_DOUBLE ? v_fma(target, s->kept_low, s->uniform) : s->uniform);
 }
 
+/* What a class of that base adds to the loss: base (maximum - x). */
+FL_INLINE vf v_distance(vf base, vf maximum, vf x)
+{
+    return v_where_eq(base, v_set(0), v_set(0), base * (maximum - x)); /* 0 * inf counts 0 */
+}
+
 /* From the sums of the base. */
 FL_INLINE void set_total(row_group *g, fl_size l)
 {

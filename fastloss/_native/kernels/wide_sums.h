@@ -219,12 +219,6 @@ FL_INLINE void add_base_strip(lane_sums *s, const vf b[4 * UNIT])
             v_two_sum(&s->sum[k % UNIT], &s->error[k % UNIT], b[k]);
 }
 
-/* base (maximum - x) */
-FL_INLINE vf v_distance(vf base, vf maximum, vf x)
-{
-    return v_where_eq(base, v_set(0), v_set(0), base * (maximum - x)); /* 0 * inf counts 0 */
-}
-
 /* Takes the maxima of one vector of a strip out of its exponentials and of the base; `k` is its number in its unit. */
 FL_INLINE void take_maxima(row_sums *s, int k, vf maximum, vf x, vf *base, vf *e)
 {
