@@ -16,7 +16,7 @@ def _penalty(loss, input, reduction, sample_weight, normalizer, n_threads):
     """The loss against zeros that cost no memory, of a dtype that leaves the input's precision as it is."""
     input = _check.real_array("input", input)
     zeros = np.broadcast_to(np.int8(0), input.shape)
-    return _pointwise.run, (loss, input, zeros, (), (1.0, 0.0), None, reduction, sample_weight, normalizer, n_threads)
+    return _pointwise.run, (loss, input, zeros, (), None, None, reduction, sample_weight, normalizer, n_threads)
 
 
 @LossFunction

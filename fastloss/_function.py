@@ -14,7 +14,7 @@ def _derivative(want, doc):
 
         def method(*args, out=None, grad_output=None, wrt="input", **kwargs):
             run, arguments = bind(*args, **kwargs)
-            return run(want, out, grad_output, wrt, *arguments)
+            return run(want, out, grad_output, wrt, arguments)
 
         own = [p for p in inspect.signature(method).parameters.values() if p.kind is p.KEYWORD_ONLY]
         method.__signature__ = inspect.Signature([*inspect.signature(bind).parameters.values(), *own])
@@ -47,7 +47,7 @@ class LossFunction:
 
     def __call__(self, *args, **kwargs):
         run, arguments = self._bind(*args, **kwargs)
-        return run(VALUE, None, None, "input", *arguments)
+        return run(VALUE, None, None, "input", arguments)
 
     value_and_grad = _derivative(VALUE | GRAD, "Value and gradient, in one pass.")
     grad = _derivative(GRAD, "The gradient alone.")

@@ -100,7 +100,7 @@ def binary_cross_entropy_with_logits(input, target, *, weight=None, pos_weight=N
         loss = _BCE_WITH_LOGITS
         parameters = (("pos_weight", 1.0 if pos_weight is None else pos_weight, _check.FINITE_NONNEGATIVE),
                       ("label_smoothing", label_smoothing, _check.UNIT))
-    return _pointwise.run, (loss, input, target, parameters, (1.0, 0.0), weight, reduction, sample_weight, normalizer,
+    return _pointwise.run, (loss, input, target, parameters, None, weight, reduction, sample_weight, normalizer,
                             n_threads)
 
 
@@ -152,7 +152,7 @@ def binary_cross_entropy(input, target, *, weight=None, reduction="mean", sample
     >>> fl.binary_cross_entropy.grad(p, y, reduction="none")
     array([-1.11111111e+00,  1.25000000e+00, -1.00000000e+12])
     """
-    return _pointwise.run, (_BCE, input, target, (), (1.0, 0.0), weight, reduction, sample_weight, normalizer,
+    return _pointwise.run, (_BCE, input, target, (), None, weight, reduction, sample_weight, normalizer,
                             n_threads)
 
 
@@ -227,5 +227,5 @@ def sigmoid_focal_loss(input, target, *, alpha=0.25, gamma=2.0, reduction="mean"
     """
     positive, negative = _balance(alpha)
     parameters = (("alpha", positive, _ALPHA), ("alpha", negative, None), ("gamma", gamma, _check.FINITE_NONNEGATIVE))
-    return _pointwise.run, (_FOCAL, input, target, parameters, (1.0, 0.0), None, reduction, sample_weight, normalizer,
+    return _pointwise.run, (_FOCAL, input, target, parameters, None, None, reduction, sample_weight, normalizer,
                             n_threads)

@@ -85,7 +85,7 @@ def cross_entropy(input, target, *, weight=None, ignore_index=-100, reduction="m
            [ 0.022 ,  0.4417, -0.4637]])
     """
     return _softmax.run_loss, (_softmax.CROSS_ENTROPY, input, target, weight, ignore_index, reduction,
-                               label_smoothing, sample_weight, axis, normalizer, n_threads)
+                               label_smoothing, sample_weight, axis, normalizer, n_threads, ())
 
 
 @LossFunction
@@ -131,7 +131,7 @@ def nll_loss(input, target, *, weight=None, ignore_index=-100, reduction="mean",
     0.636483
     """
     return _softmax.run_loss, (_softmax.NLL, input, target, weight, ignore_index, reduction, 0.0, sample_weight, axis,
-                               normalizer, n_threads)
+                               normalizer, n_threads, ())
 
 
 @LossFunction
@@ -199,7 +199,7 @@ def softmax_focal_loss(input, target, *, gamma=2.0, weight=None, ignore_index=-1
            [ 0.0267,  0.5359, -0.5626]])
     """
     return _softmax.run_loss, (_softmax.SOFTMAX_FOCAL, input, target, weight, ignore_index, reduction, 0.0,
-                               sample_weight, axis, normalizer, n_threads, gamma)
+                               sample_weight, axis, normalizer, n_threads, (gamma,))
 
 
 @LossFunction
@@ -263,4 +263,4 @@ def multi_margin_loss(input, target, *, p=1, margin=1.0, weight=None, reduction=
            [ 0.1667,  0.1667, -0.3333]])
     """
     return _softmax.run_loss, (_softmax.MULTI_MARGIN, input, target, weight, None, reduction, 0.0, sample_weight, axis,
-                               normalizer, n_threads, p, margin)
+                               normalizer, n_threads, (p, margin))

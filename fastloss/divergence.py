@@ -63,4 +63,4 @@ def kl_div(input, target, *, log_target=False, reduction="mean", sample_weight=N
            [-0.05, -0.1 , -0.35]])
     """
     loss = _KL_DIV_LOG_TARGET if _check.flag("log_target", log_target) else _KL_DIV
-    return _pointwise.run, (loss, input, target, (), (1.0, 0.0), None, reduction, sample_weight, normalizer, n_threads)
+    return _pointwise.run, (loss, input, target, (), None, None, reduction, sample_weight, normalizer, n_threads)

@@ -81,7 +81,7 @@ def poisson_nll_loss(input, target, *, log_input=True, full=False, eps=1e-8, red
     log_input, full = _check.flag("log_input", log_input), _check.flag("full", full)
     _check.in_domain("eps", eps, _check.NONNEGATIVE)
     parameters = () if log_input else (("eps", eps, _check.NONNEGATIVE),)
-    return _pointwise.run, (_POISSON[log_input, full], input, target, parameters, (1.0, 0.0), None, reduction,
+    return _pointwise.run, (_POISSON[log_input, full], input, target, parameters, None, None, reduction,
                             sample_weight, normalizer, n_threads)
 
 
@@ -151,7 +151,7 @@ def gaussian_nll_loss(input, target, var, *, full=False, eps=1e-6, reduction="me
     constant = math.log(2 * math.pi) / 2 if _check.flag("full", full) else 0.0
     parameters = (("var", _variance(var, input), _check.NONNEGATIVE_OR_NAN), ("eps", eps, _check.NONNEGATIVE),
                   ("full", constant, None))
-    return _pointwise.run, (_GAUSSIAN, input, target, parameters, (1.0, 0.0), None, reduction, sample_weight,
+    return _pointwise.run, (_GAUSSIAN, input, target, parameters, None, None, reduction, sample_weight,
                             normalizer, n_threads)
 
 
@@ -192,7 +192,7 @@ def gamma_nll_loss(input, target, *, reduction="mean", sample_weight=None, norma
     >>> round(fl.gamma_nll_loss([0.0, 1.0], [2.0, 3.0]), 6)
     2.051819
     """
-    return _pointwise.run, (_GAMMA, input, target, (), (1.0, 0.0), None, reduction, sample_weight, normalizer,
+    return _pointwise.run, (_GAMMA, input, target, (), None, None, reduction, sample_weight, normalizer,
                             n_threads)
 
 
@@ -259,5 +259,5 @@ def tweedie_nll_loss(input, target, *, power=1.5, reduction="mean", sample_weigh
     array([0.5, 4.5])
     """
     loss, parameters = _tweedie(power)
-    return _pointwise.run, (loss, input, target, parameters, (1.0, 0.0), None, reduction, sample_weight, normalizer,
+    return _pointwise.run, (loss, input, target, parameters, None, None, reduction, sample_weight, normalizer,
                             n_threads)

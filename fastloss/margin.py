@@ -8,7 +8,7 @@ from ._native import pointwise as _pointwise
 from ._native.engine import VALUE
 
 _NUMBER = (-math.inf, math.inf, False, False, False, "must not be NaN")
-_MAPS = {"signs": (1.0, 0.0), "01": (2.0, -1.0)}
+_MAPS = {"signs": None, "01": (2.0, -1.0)}
 
 
 def _by_labels(name):
@@ -366,11 +366,11 @@ def hinge_embedding_loss(input, target, *, margin=1.0, labels="signs", reduction
                         sample_weight, normalizer, n_threads)
 
 
-def _run_value(want, *arguments):
+def _run_value(want, out, grad_output, wrt, arguments):
     if want != VALUE:
         raise TypeError("zero_one_loss has no derivatives: it is constant but for jumps, where there are none; "
                         "train with hinge_loss or logistic_loss instead")
-    return _pointwise.run(want, *arguments)
+    return _pointwise.run(want, out, grad_output, wrt, arguments)
 
 
 @LossFunction
@@ -423,5 +423,5 @@ def zero_one_loss(input, target, *, tolerance=None, reduction="mean", sample_wei
     loss, parameters = _ZERO_ONE, ()
     if tolerance is not None:
         loss, parameters = _ZERO_ONE_WITHIN, (("tolerance", tolerance, _check.NONNEGATIVE),)
-    return _run_value, (loss, input, target, parameters, (1.0, 0.0), None, reduction, sample_weight, normalizer,
+    return _run_value, (loss, input, target, parameters, None, None, reduction, sample_weight, normalizer,
                         n_threads)

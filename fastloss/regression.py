@@ -82,7 +82,7 @@ def mse_loss(input, target, *, weight=None, reduction="mean", sample_weight=None
     >>> loss, gradient
     (5.0, array([ 2., -4.]))
     """
-    return _pointwise.run, (_MSE, input, target, (), (1.0, 0.0), weight, reduction, sample_weight, normalizer,
+    return _pointwise.run, (_MSE, input, target, (), None, weight, reduction, sample_weight, normalizer,
                             n_threads)
 
 
@@ -119,7 +119,7 @@ def l1_loss(input, target, *, weight=None, reduction="mean", sample_weight=None,
     >>> fl.l1_loss.grad([1.0, 2.0, 3.0], [0.0, 4.0, 3.0], reduction="sum")
     array([ 1., -1.,  0.])
     """
-    return _pointwise.run, (_L1, input, target, (), (1.0, 0.0), weight, reduction, sample_weight, normalizer, n_threads)
+    return _pointwise.run, (_L1, input, target, (), None, weight, reduction, sample_weight, normalizer, n_threads)
 
 
 @LossFunction
@@ -162,7 +162,7 @@ def smooth_l1_loss(input, target, *, beta=1.0, reduction="mean", sample_weight=N
     array([0.125, 2.5  ])
     """
     parameters = (("beta", beta, _check.NONNEGATIVE),)
-    return _pointwise.run, (_SMOOTH_L1, input, target, parameters, (1.0, 0.0), None, reduction, sample_weight,
+    return _pointwise.run, (_SMOOTH_L1, input, target, parameters, None, None, reduction, sample_weight,
                             normalizer, n_threads)
 
 
@@ -206,7 +206,7 @@ def huber_loss(input, target, *, delta=1.0, weight=None, reduction="mean", sampl
     array([0.125, 4.   ])
     """
     parameters = (("delta", delta, _check.POSITIVE),)
-    return _pointwise.run, (_HUBER, input, target, parameters, (1.0, 0.0), weight, reduction, sample_weight,
+    return _pointwise.run, (_HUBER, input, target, parameters, None, weight, reduction, sample_weight,
                             normalizer, n_threads)
 
 
@@ -243,7 +243,7 @@ def log_cosh_loss(input, target, *, reduction="mean", sample_weight=None, normal
     >>> round(fl.log_cosh_loss([1.0, 1000.0], [0.0, 0.0], reduction="sum"), 6)
     999.740634
     """
-    return _pointwise.run, (_LOG_COSH, input, target, (), (1.0, 0.0), None, reduction, sample_weight, normalizer,
+    return _pointwise.run, (_LOG_COSH, input, target, (), None, None, reduction, sample_weight, normalizer,
                             n_threads)
 
 
@@ -288,7 +288,7 @@ def pinball_loss(input, target, *, quantile=0.5, reduction="mean", sample_weight
     0.375
     """
     parameters = _with_complement("quantile", quantile)
-    return _pointwise.run, (_PINBALL, input, target, parameters, (1.0, 0.0), None, reduction, sample_weight, normalizer,
+    return _pointwise.run, (_PINBALL, input, target, parameters, None, None, reduction, sample_weight, normalizer,
                             n_threads)
 
 
@@ -332,7 +332,7 @@ def expectile_loss(input, target, *, expectile=0.5, reduction="mean", sample_wei
     array([1., 3.])
     """
     parameters = _with_complement("expectile", expectile)
-    return _pointwise.run, (_EXPECTILE, input, target, parameters, (1.0, 0.0), None, reduction, sample_weight,
+    return _pointwise.run, (_EXPECTILE, input, target, parameters, None, None, reduction, sample_weight,
                             normalizer, n_threads)
 
 
@@ -375,7 +375,7 @@ def pseudo_huber_loss(input, target, *, delta=1.0, reduction="mean", sample_weig
     array([4.e+00, 2.e-18])
     """
     parameters = (("delta", delta, _check.POSITIVE),)
-    return _pointwise.run, (_PSEUDO_HUBER, input, target, parameters, (1.0, 0.0), None, reduction, sample_weight,
+    return _pointwise.run, (_PSEUDO_HUBER, input, target, parameters, None, None, reduction, sample_weight,
                             normalizer, n_threads)
 
 
@@ -418,7 +418,7 @@ def epsilon_insensitive_loss(input, target, *, epsilon=0.1, reduction="mean", sa
     array([0. , 1.5])
     """
     parameters = (("epsilon", epsilon, _check.NONNEGATIVE),)
-    return _pointwise.run, (_EPSILON_INSENSITIVE, input, target, parameters, (1.0, 0.0), None, reduction, sample_weight,
+    return _pointwise.run, (_EPSILON_INSENSITIVE, input, target, parameters, None, None, reduction, sample_weight,
                             normalizer, n_threads)
 
 
@@ -456,7 +456,7 @@ def squared_epsilon_insensitive_loss(input, target, *, epsilon=0.1, reduction="m
     array([0.  , 2.25])
     """
     parameters = (("epsilon", epsilon, _check.NONNEGATIVE),)
-    return _pointwise.run, (_SQUARED_EPSILON_INSENSITIVE, input, target, parameters, (1.0, 0.0), None, reduction,
+    return _pointwise.run, (_SQUARED_EPSILON_INSENSITIVE, input, target, parameters, None, None, reduction,
                             sample_weight, normalizer, n_threads)
 
 
@@ -496,4 +496,4 @@ def msle_loss(input, target, *, reduction="mean", sample_weight=None, normalizer
     >>> round(fl.msle_loss([np.e - 1, 3.0], [0.0, 3.0]), 12)
     0.5
     """
-    return _pointwise.run, (_MSLE, input, target, (), (1.0, 0.0), None, reduction, sample_weight, normalizer, n_threads)
+    return _pointwise.run, (_MSLE, input, target, (), None, None, reduction, sample_weight, normalizer, n_threads)

@@ -1,5 +1,6 @@
 # What softmax.pyx and pointwise.pyx share: the C types, the chosen kernels, and views of NumPy arrays.
 
+cimport numpy as cnp
 from libc.stdint cimport uint64_t
 
 cdef extern from "kernels/parallel.h" nogil:
@@ -47,7 +48,7 @@ cdef extern from "kernels/types.h" nogil:
         FL_MAX_CHECKS
         FL_VALUE, FL_GRAD, FL_HESS
     ctypedef struct fl_check:
-        fl_view view
+        const fl_view *view
         double low, high
         int open, pair, allows_nan, always
     ctypedef struct fl_pointwise_job:
@@ -92,11 +93,14 @@ cdef int reduction_of(reduction) except -1
 # `array` as a NumPy array that the kernels can read: itself, unless it is none or of another kind.
 cdef object readable(str name, array)
 
+# Whether an array has the shape of another (without dimension `left_out` of that, if it is not negative).
+cdef bint shaped_like(cnp.ndarray array, cnp.ndarray other, int left_out) noexcept
+
 # A new array of the shape and the memory order of `array`.
 cdef object new_like(array, dtype)
 
-# Where gradient and Hessian go: (grad, hess), new arrays or the checked `out`. `others` are the remaining arguments (or
-# None), which neither may overlap.
+# Where gradient and Hessian go: (grad, hess, out), new arrays or views of those in `out`, which is then what is
+# returned. `others` are the remaining arguments (or None), which neither may overlap.
 cdef tuple take_outputs(int want, out, input, dtype, tuple others)
 
 # `normalizer` as a number, 0 if it is None; ValueError unless it is positive and the reduction "mean".
@@ -118,12 +122,12 @@ cdef int threads_for(Py_ssize_t n_blocks, n_threads) except 0
 # See parallel.h, which engine alone is linked with.
 cdef void run_blocks(fl_task *task, void *work, Py_ssize_t n_blocks, int n_threads) noexcept nogil
 
-# The number that the sum of the losses is divided by.
-cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape,
-                        tuple weights) except? -1
+# The number that the sum of the losses is divided by; `batch` is the size of axis 0.
+cdef double denominator(int reduction, double total_weight, double normalizer, Py_ssize_t batch, weight,
+                        sample_weight) except? -1
 
 # What a loss function returns: those of value, gradient and Hessian that were asked for.
-cdef object results(int want, value, grad, hess)
+cdef object results(int want, value, grad, hess, out)
 
 # The kernels of a working kind: FL_F32 or FL_F64.
 cdef const fl_kernels *kernels_of(int kind) noexcept

@@ -200,7 +200,9 @@ cdef dict REDUCTIONS = {"mean": MEAN, "sum": SUM, "none": NONE, "batchmean": BAT
 
 cdef int reduction_of(reduction) except -1:
     # A subclass of str may have any __hash__: what counts are its letters.
-    code = REDUCTIONS.get(str.__str__(reduction)) if isinstance(reduction, str) else None
+    if isinstance(reduction, str) and type(reduction) is not str:
+        reduction = str.__str__(reduction)
+    code = REDUCTIONS.get(reduction) if type(reduction) is str else None
     if code is None:
         raise ValueError(f"reduction must be 'mean', 'sum', 'none' or 'batchmean', got {_check.shown(reduction)}")
     return code
@@ -212,6 +214,17 @@ cdef object readable(str name, array):
     if cnp.PyArray_CheckExact(array) and kind_of(array) >= 0:
         return PyArray_View(array, NULL, NULL)
     return _check.real_array(name, array)
+
+
+cdef bint shaped_like(cnp.ndarray array, cnp.ndarray other, int left_out) noexcept:
+    cdef int d, from_other, ndim = cnp.PyArray_NDIM(array)
+    if ndim != cnp.PyArray_NDIM(other) - (left_out >= 0):
+        return False
+    for d in range(ndim):
+        from_other = d + 1 if 0 <= left_out <= d else d
+        if cnp.PyArray_DIMS(array)[d] != cnp.PyArray_DIMS(other)[from_other]:
+            return False
+    return True
 
 
 cdef object new_like(array, dtype):
@@ -244,16 +257,12 @@ cdef bint plainly_fits(out, cnp.ndarray input, tuple others):
     cdef char *high
     cdef char *other_low
     cdef char *other_high
-    cdef int d
     if not cnp.PyArray_CheckExact(out) or not cnp.PyArray_ISCARRAY(<cnp.ndarray>out):
         return False
     if cnp.PyArray_TYPE(<cnp.ndarray>out) != cnp.PyArray_TYPE(input) or not is_native_float(input):
         return False
-    if cnp.PyArray_NDIM(<cnp.ndarray>out) != cnp.PyArray_NDIM(input):
+    if not shaped_like(<cnp.ndarray>out, input, -1):
         return False
-    for d in range(cnp.PyArray_NDIM(input)):
-        if cnp.PyArray_DIMS(<cnp.ndarray>out)[d] != cnp.PyArray_DIMS(input)[d]:
-            return False
     extent_of(out, &low, &high)
     extent_of(input, &other_low, &other_high)
     if low < other_high and other_low < high and not (low == other_low and cnp.PyArray_ISCARRAY_RO(input)):
@@ -267,18 +276,17 @@ cdef bint plainly_fits(out, cnp.ndarray input, tuple others):
 
 
 cdef tuple take_outputs(int want, out, input, dtype, tuple others):
-    """(gradient, Hessian) to write to, and the same as the caller gave them, which are what is returned."""
     cdef bint pair = want & FL_HESS
     if not want & (FL_GRAD | FL_HESS):
-        return None, None, None, None
+        return None, None, None
     if out is None:
-        out = new_like(input, dtype), new_like(input, dtype) if pair else None
-        return out + out
+        return new_like(input, dtype), new_like(input, dtype) if pair else None, None
     if not pair and plainly_fits(out, input, others):
-        return out, None, out, None
+        return out, None, out
     if pair:
         out = _check.pair_of(out)
-    return _check.outputs(out, pair, input, dtype, others) + (out if pair else (out, None))
+    grad, hess = _check.outputs(out, pair, input, dtype, others)
+    return grad, hess, out
 
 
 cdef double fraction(str name, value) except? -1:
@@ -352,23 +360,25 @@ cdef void run_blocks(fl_task *task, void *work, Py_ssize_t n_blocks, int n_threa
     fl_run_blocks(task, work, n_blocks, n_threads)
 
 
-cdef double denominator(int reduction, double total_weight, double normalizer, tuple value_shape,
-                        tuple weights) except? -1:
+cdef double denominator(int reduction, double total_weight, double normalizer, Py_ssize_t batch, weight,
+                        sample_weight) except? -1:
     cdef double divisor = 1
     if reduction == MEAN:
         divisor = total_weight if normalizer == 0 else normalizer
     elif reduction == BATCHMEAN:
-        divisor = value_shape[0] if value_shape else 1
+        divisor = batch
     if divisor != 0 and (divisor - divisor != 0 or 1 / divisor - 1 / divisor != 0):
-        error = _check.denominator_error(divisor, weights)
+        error = _check.denominator_error(divisor, (weight, sample_weight))
         if error is not None:
             raise error
     return divisor
 
 
-cdef object results(int want, value, grad, hess):
+cdef object results(int want, value, grad, hess, out):
     if want == FL_VALUE:
         return value
-    if want == FL_GRAD:
-        return grad
-    return (grad, hess) if want & FL_HESS else (value, grad)
+    if want & FL_HESS:
+        return (grad, hess) if out is None else out
+    if out is not None:
+        grad = out
+    return grad if want == FL_GRAD else (value, grad)

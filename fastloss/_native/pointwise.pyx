@@ -41,6 +41,14 @@ cdef extern from *:
 LOSSES = {fl_loss_names[i].decode(): (i, fl_loss_derivatives[i], fl_loss_parameters[i]) for i in range(FL_N_LOSSES)}
 
 
+cdef fl_check check_of(tuple domain) except *:
+    cdef fl_check check
+    check.view = NULL
+    check.low, check.high, check.open, check.pair, check.allows_nan = domain[:5]
+    check.always = False
+    return check
+
+
 cdef class Loss:
     """One row of losses.def, with what Python has to know of it besides.
 
@@ -52,7 +60,8 @@ cdef class Loss:
     cdef readonly str name
     cdef int number, n_parameters
     cdef readonly tuple wrt
-    cdef object input, target
+    cdef tuple input, target
+    cdef fl_check input_check, target_check
     cdef bint weight_counts, small_targets, has_operand
 
     def __init__(self, str name, *, input=None, target=None, parameter="", weight_counts=False, small_targets=False,
@@ -65,6 +74,10 @@ cdef class Loss:
         self.has_operand = derivatives == FL_DERIVATIVES_PARAMETER
         self.input = input
         self.target = target
+        if input is not None:
+            self.input_check = check_of(input)
+        if target is not None:
+            self.target_check = check_of(target)
         self.weight_counts = weight_counts
         self.small_targets = small_targets
 
@@ -108,14 +121,11 @@ cdef void launch(fl_pointwise_kernel kernel, const fl_pointwise_job *job, fl_poi
             run_blocks(run_block, &call, job.n_blocks, n_threads)
 
 
-cdef int add_check(fl_pointwise_job *job, const fl_view *view, tuple domain, bint always) except -1:
+cdef void add_check(fl_pointwise_job *job, const fl_view *view, fl_check check) noexcept:
     """Have the first pass check that a view's values lie in a domain of _check."""
-    cdef fl_check *check = &job.checks[job.n_checks]
-    check.view = view[0]
-    check.low, check.high, check.open, check.pair, check.allows_nan = domain[:5]
-    check.always = always
+    check.view = view
+    job.checks[job.n_checks] = check
     job.n_checks += 1
-    return 0
 
 
 cdef bint plainly_inside(double value, tuple domain):
@@ -124,16 +134,17 @@ cdef bint plainly_inside(double value, tuple domain):
     cdef int open_ends
     if domain is None or domain[3]:
         return False
-    low, high, open_ends = domain[:3]
+    low, high, open_ends = domain[0], domain[1], domain[2]
     return low <= value <= high and not (open_ends & 1 and value == low) and not (open_ends & 2 and value == high)
 
 
-cdef object take_parameters(fl_pointwise_job *job, tuple parameters, tuple shape, list checked, bint single):
+cdef list take_parameters(fl_pointwise_job *job, tuple parameters, input, list checked, bint single):
     """Parameters are (name, value, domain): numbers, checked here, or arrays that broadcast, checked in the first pass.
     `single`: the loss is computed in float32."""
     cdef double number
     cdef int k = 0
     cdef fl_view *view
+    cdef tuple domain
     arrays = []
     for name, value, domain in parameters:
         view = &job.parameters[k]
@@ -151,23 +162,26 @@ cdef object take_parameters(fl_pointwise_job *job, tuple parameters, tuple shape
             view.kind = FL_F64
             view.swapped = view.ndim = 0
         else:
-            array = _check.broadcast(name, readable(name, value), shape)
+            array = _check.broadcast(name, readable(name, value), input.shape)
             arrays.append(array)
             fill_view(view, array, -1)
             if domain is not None:
-                add_check(job, view, domain, False)
+                add_check(job, view, check_of(domain))
                 checked.append((name, array, domain))
         k += 1
     job.n_parameters = k
     return arrays
 
 
-cdef object take_weight(fl_pointwise_job *job, str name, weight, tuple shape, fl_view *view, list checked):
+cdef object take_weight(fl_pointwise_job *job, str name, weight, input, fl_view *view, list checked):
+    cdef fl_check check
     if weight is None:
         return None
-    weight = _check.broadcast(name, readable(name, weight), shape)
+    weight = _check.broadcast(name, readable(name, weight), input.shape)
     fill_view(view, weight, -1)
-    add_check(job, view, _check.NONNEGATIVE, True)
+    check = check_of(_check.NONNEGATIVE)
+    check.always = True
+    add_check(job, view, check)
     checked.append((name, weight, _check.NONNEGATIVE))
     return weight
 
@@ -182,11 +196,13 @@ cdef int working_kind(int input_kind, int target_kind, bint small_targets) noexc
 
 
 cdef int execute(fl_pointwise_job *job, const fl_kernels *kernels, int threads, int reduction, double normalizer,
-                 list checked, bint weighted, tuple weights, tuple shape, list outputs, double *value) except -1:
+                 list checked, input, weight, sample_weight, grad, hess, double *value) except -1:
     """The first pass, if anything is to be checked or weighed; then the loop."""
+    cdef bint weighted = weight is not None and job.weight_counts or sample_weight is not None
+    cdef Py_ssize_t batch = cnp.PyArray_DIM(input, 0) if cnp.PyArray_NDIM(input) else 1
     cdef Py_ssize_t b
     cdef int k
-    cdef fl_sum weight, loss
+    cdef fl_sum total_weight, loss
     cdef double divisor = job.size
     cdef fl_pointwise_partial *partials = <fl_pointwise_partial *>calloc(max(job.n_blocks, 1),
                                                                          sizeof(fl_pointwise_partial))
@@ -195,18 +211,19 @@ cdef int execute(fl_pointwise_job *job, const fl_kernels *kernels, int threads, 
     try:
         if job.n_checks or weighted:
             launch(kernels.check_pointwise, job, partials, threads)
-            weight.hi = weight.lo = 0
+            total_weight.hi = total_weight.lo = 0
             for b in range(job.n_blocks):
                 for k in range(job.n_checks):
                     if partials[b].bad[k] >= 0:
-                        raise _check.domain_error(*checked[k], partials[b].bad[k], shape)
-                fl_add(&weight, partials[b].weight.hi)
-                weight.lo += partials[b].weight.lo
-            divisor = fl_total(weight)
-        divisor = denominator(reduction, divisor, normalizer, shape, weights)
+                        raise _check.domain_error(*checked[k], partials[b].bad[k], input.shape)
+                fl_add(&total_weight, partials[b].weight.hi)
+                total_weight.lo += partials[b].weight.lo
+            divisor = fl_total(total_weight)
+        divisor = denominator(reduction, divisor, normalizer, batch, weight, sample_weight)
         if divisor == 0 and reduction == MEAN:  # no weight that counts: the gradient is 0, whatever the input holds
-            for output in outputs:
-                output.fill(0)
+            for output in (grad, hess):
+                if output is not None:
+                    output.fill(0)
             value[0] = numpy.nan
             return 0
         job.scale = job.scale / divisor
@@ -221,14 +238,19 @@ cdef int execute(fl_pointwise_job *job, const fl_kernels *kernels, int threads, 
     return 0
 
 
-def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple parameters, tuple target_map, weight,
-        reduction, sample_weight, normalizer, n_threads):
+def run(int want, out, grad_output, wrt, tuple arguments):
     """An elementwise loss: any of value, gradient and Hessian (`want`, a sum of engine's constants).
 
-    `target_map` is (scale, shift), applied to the target after its check.
+    `arguments` are (loss, input, target, parameters, target_map, weight, reduction, sample_weight, normalizer,
+    n_threads): the public function's, but `parameters` are those that the kernel takes (see take_parameters), and
+    `target_map` is (scale, shift), applied to the target after its check, or None.
     """
     cdef fl_pointwise_job job
     cdef const fl_kernels *kernels
+    cdef Loss loss
+    cdef tuple parameters
+    (loss, input, target, parameters, target_map, weight, reduction, sample_weight, normalizer,
+     n_threads) = arguments
     cdef int threads, how = reduction_of(reduction)
     cdef double value = 0, replaced = normalizer_of(normalizer, how)
     if want != FL_VALUE and not loss.wrt:  # losses.def says NOTHING: there is no loop for it
@@ -242,38 +264,40 @@ def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple paramet
         job.wrt = loss.wrt.index(wrt)
     input = readable("input", input)
     target = readable("target", target)
-    shape = input.shape
-    if target.shape != shape:
-        raise ValueError(f"target has shape {target.shape}, but input has shape {shape}; they must be the same")
+    if not shaped_like(target, input, -1):
+        raise ValueError(f"target has shape {target.shape}, but input has shape {input.shape}; they must be the same")
     fill_view(&job.input, input, -1)
     fill_view(&job.target, target, -1)
-    set_blocks(&job, input.size)
-    job.target_scale, job.target_shift = target_map
+    set_blocks(&job, cnp.PyArray_SIZE(input))
+    if target_map is not None:
+        job.target_scale, job.target_shift = target_map
     kernels = kernels_of(working_kind(job.input.kind, job.target.kind, loss.small_targets))
     dtype = result_dtype(input, job.input.kind)
     checked = []
     if loss.input is not None:
-        add_check(&job, &job.input, loss.input, False)
+        add_check(&job, &job.input, loss.input_check)
         checked.append(("input", input, loss.input))
     if loss.target is not None:
-        add_check(&job, &job.target, loss.target, False)
+        add_check(&job, &job.target, loss.target_check)
         checked.append(("target", target, loss.target))
-    arrays = take_parameters(&job, parameters, shape, checked, kernels == kernels_of(FL_F32))
+    arrays = take_parameters(&job, parameters, input, checked, kernels == kernels_of(FL_F32)) if parameters else None
     if (loss.has_operand and job.parameters[0].kind == FL_F64
             and job.parameters[0].data != <char *>&job.parameter_values[0]):
         kernels = kernels_of(FL_F64)  # a variance that float32 might hold as 0 or infinity
-    weight = take_weight(&job, "weight", weight, shape, &job.weight, checked)
-    sample_weight = take_weight(&job, "sample_weight", sample_weight, shape, &job.sample_weight, checked)
+    weight = take_weight(&job, "weight", weight, input, &job.weight, checked)
+    sample_weight = take_weight(&job, "sample_weight", sample_weight, input, &job.sample_weight, checked)
     job.weight_counts = loss.weight_counts
     if how != NONE:
         job.scale = 1 if grad_output is None else _check.upstream_number(grad_output)
         grad_output = None
     elif grad_output is not None:
-        grad_output = _check.broadcast("grad_output", readable("grad_output", grad_output), shape)
+        grad_output = _check.broadcast("grad_output", readable("grad_output", grad_output), input.shape)
         fill_view(&job.grad_output, grad_output, -1)
     threads = threads_for(job.n_blocks, n_threads)
-    grad, hess, given_grad, given_hess = take_outputs(want, out, input, dtype,
-                                                      (target, weight, sample_weight, grad_output, *arrays))
+    others = (target, weight, sample_weight, grad_output)
+    if arrays:
+        others += tuple(arrays)
+    grad, hess, out = take_outputs(want, out, input, dtype, others)
     if grad is not None:
         fill_view(&job.grad, grad, -1)
     if hess is not None:
@@ -282,10 +306,8 @@ def run(int want, out, grad_output, wrt, Loss loss, input, target, tuple paramet
     if want & FL_VALUE and how == NONE:
         values = new_like(input, dtype)
         fill_view(&job.value, values, -1)
-    weighted = weight is not None and loss.weight_counts or sample_weight is not None
-    execute(&job, kernels, threads, how, replaced, checked, weighted, (weight, sample_weight), shape,
-            [array for array in (grad, hess) if array is not None], &value)
-    return results(want, value if how != NONE else values, given_grad, given_hess)
+    execute(&job, kernels, threads, how, replaced, checked, input, weight, sample_weight, grad, hess, &value)
+    return results(want, value if how != NONE else values, grad, hess, out)
 
 
 def transform(Loss function, x, out, n_threads, *, str name="x"):
@@ -305,8 +327,8 @@ def transform(Loss function, x, out, n_threads, *, str name="x"):
     fill_view(&job.value, result, -1)
     checked = []
     if function.input is not None:
-        add_check(&job, &job.input, function.input, False)
+        add_check(&job, &job.input, function.input_check)
         checked.append((name, x, function.input))
-    execute(&job, kernels_of(working_kind(job.input.kind, FL_F16, True)), threads, NONE, 0, checked, False, (), x.shape,
-            [], &unused)
+    execute(&job, kernels_of(working_kind(job.input.kind, FL_F16, True)), threads, NONE, 0, checked, x, None, None,
+            None, None, &unused)
     return result if out is None else out

@@ -64,18 +64,23 @@ cdef void launch(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial 
             run_blocks(run_block, &call, job.n_blocks, n_threads)
 
 
+cdef tuple row_shape(input, int class_axis):
+    shape = input.shape
+    return shape[:class_axis] + shape[class_axis + 1:]
+
+
 cdef object take_input(fl_rows_job *job, int op, str name, array, axis, int *class_axis):
-    """Reads the input's shape into `job`; returns the array and the rows' shape."""
-    cdef Py_ssize_t n
+    """Reads the input's shape into `job`."""
+    cdef int d
     array = readable(name, array)
     class_axis[0] = axis_of(axis, cnp.PyArray_NDIM(array), name)
-    shape = array.shape
-    row_shape = shape[:class_axis[0]] + shape[class_axis[0] + 1:]
     job.op = op
-    job.n_classes = shape[class_axis[0]]
     job.n_rows = 1
-    for n in row_shape:
-        job.n_rows *= n
+    for d in range(cnp.PyArray_NDIM(array)):
+        if d == class_axis[0]:
+            job.n_classes = cnp.PyArray_DIMS(array)[d]
+        else:
+            job.n_rows *= cnp.PyArray_DIMS(array)[d]
     set_blocks(job)
     job.labels.data = job.target.data = job.weight.data = job.sample_weight.data = NULL
     job.grad_output.data = job.value.data = job.grad.data = job.hess.data = NULL
@@ -83,7 +88,7 @@ cdef object take_input(fl_rows_job *job, int op, str name, array, axis, int *cla
     job.smoothing = 0
     job.scale = 1
     fill_view(&job.input, array, class_axis[0])
-    return array, row_shape
+    return array
 
 
 cdef const fl_kernels *kernels_for(const fl_view *input) noexcept:
@@ -91,22 +96,25 @@ cdef const fl_kernels *kernels_for(const fl_view *input) noexcept:
     return kernels_of(FL_F32 if FL_F16 <= input.kind <= FL_F32 else FL_F64)
 
 
-cdef object take_target(fl_rows_job *job, target, input, tuple row_shape, ignore_index, int class_axis, int op):
+cdef object take_target(fl_rows_job *job, target, input, ignore_index, int class_axis, int op):
     """Labels, or probabilities where those are allowed."""
     cdef int kind
+    cdef bint one_a_row, empty
     target = readable("target", target)
     kind = kind_of(target)
-    if kind >= FL_F16 and not (target.size == 0 and target.shape == row_shape):
-        if op != FL_CROSS_ENTROPY or target.shape != input.shape:
-            raise _check.target_shape_error(target, input.shape, row_shape, op == FL_CROSS_ENTROPY)
+    one_a_row = shaped_like(target, input, class_axis)
+    empty = cnp.PyArray_SIZE(target) == 0
+    if kind >= FL_F16 and not (empty and one_a_row):
+        if op != FL_CROSS_ENTROPY or not shaped_like(target, input, -1):
+            raise _check.target_shape_error(target, input.shape, row_shape(input, class_axis), op == FL_CROSS_ENTROPY)
         if _check.integer("ignore_index", ignore_index) != -100:
             raise ValueError(f"ignore_index = {ignore_index!r} has no meaning for a target of probabilities; "
                              "give the rows to leave out sample_weight 0")
         fill_view(&job.target, target, class_axis)
         return target
-    if target.shape != row_shape:
-        raise _check.target_shape_error(target, input.shape, row_shape, op == FL_CROSS_ENTROPY)
-    if target.size:
+    if not one_a_row:
+        raise _check.target_shape_error(target, input.shape, row_shape(input, class_axis), op == FL_CROSS_ENTROPY)
+    if not empty:
         fill_view(&job.labels, target, -1)
     if op != FL_MULTI_MARGIN:
         job.has_ignore = ignorable(ignore_index, kind, &job.ignore_bits)
@@ -114,7 +122,7 @@ cdef object take_target(fl_rows_job *job, target, input, tuple row_shape, ignore
 
 
 cdef int take_parameters(fl_rows_job *job, tuple parameters) except -1:
-    """What only one loss has: gamma of the focal loss, p and margin of the other."""
+    """gamma of the focal loss, p and margin of multi_margin_loss."""
     job.gamma = job.margin = 0
     if job.op == FL_SOFTMAX_FOCAL:
         job.gamma = _check.finite("gamma", parameters[0])
@@ -132,48 +140,56 @@ cdef int take_parameters(fl_rows_job *job, tuple parameters) except -1:
     return 0
 
 
-cdef object take_weights(fl_rows_job *job, const fl_kernels *kernels, weight, sample_weight, tuple row_shape):
-    """Class weights and sample weights; the values of the latter are checked with the labels."""
+cdef object take_class_weight(fl_rows_job *job, const fl_kernels *kernels, weight):
     cdef Py_ssize_t bad
-    if weight is not None:
-        weight = readable("weight", weight)
-        if weight.shape != (job.n_classes,):
-            raise ValueError(f"weight has shape {weight.shape}; it needs one entry for each of the "
-                             f"{job.n_classes} classes")
-        fill_view(&job.weight, weight, -1)
-        bad = kernels.first_negative(&job.weight, job.n_classes)
-        if bad >= 0:
-            raise ValueError(f"weight[{bad}] = {weight[bad]} must not be negative or NaN")
-    if sample_weight is not None:
-        sample_weight = _check.broadcast("sample_weight", readable("sample_weight", sample_weight), row_shape)
-        if job.n_rows:
-            fill_view(&job.sample_weight, sample_weight, -1)
-    return weight, sample_weight
+    if weight is None:
+        return None
+    weight = readable("weight", weight)
+    if weight.shape != (job.n_classes,):
+        raise ValueError(f"weight has shape {weight.shape}; it needs one entry for each of the {job.n_classes} classes")
+    fill_view(&job.weight, weight, -1)
+    bad = kernels.first_negative(&job.weight, job.n_classes)
+    if bad >= 0:
+        raise ValueError(f"weight[{bad}] = {weight[bad]} must not be negative or NaN")
+    return weight
 
 
-cdef object take_upstream(fl_rows_job *job, grad_output, int reduction, tuple row_shape):
+cdef object take_sample_weight(fl_rows_job *job, sample_weight, input, int class_axis):
+    """Their values are checked with the labels."""
+    if sample_weight is None:
+        return None
+    sample_weight = _check.broadcast("sample_weight", readable("sample_weight", sample_weight),
+                                     row_shape(input, class_axis))
+    if job.n_rows:
+        fill_view(&job.sample_weight, sample_weight, -1)
+    return sample_weight
+
+
+cdef object take_upstream(fl_rows_job *job, grad_output, int reduction, input, int class_axis):
     """The upstream gradient: a number into job.scale, or an array of a number a row."""
     if grad_output is None:
         return None
     if reduction != NONE:
         job.scale = _check.upstream_number(grad_output)
         return None
-    grad_output = _check.broadcast("grad_output", readable("grad_output", grad_output), row_shape)
+    grad_output = _check.broadcast("grad_output", readable("grad_output", grad_output), row_shape(input, class_axis))
     if job.n_rows:
         fill_view(&job.grad_output, grad_output, -1)
     return grad_output
 
 
-cdef int check_partials(const fl_rows_job *job, const fl_rows_partial *partials, target, sample_weight,
-                        ignore_index, tuple row_shape, fl_sum *total_weight) except -1:
+cdef int check_partials(const fl_rows_job *job, const fl_rows_partial *partials, input, int class_axis, target,
+                        sample_weight, ignore_index, fl_sum *total_weight) except -1:
     """Raises what the first pass found, at its first position; adds up the weights in the order of the blocks."""
     cdef Py_ssize_t b
     total_weight.hi = total_weight.lo = 0
     for b in range(job.n_blocks):
         if partials[b].bad_label >= 0:
-            raise _check.label_error(target, partials[b].bad_label, row_shape, job.n_classes, ignore_index)
+            raise _check.label_error(target, partials[b].bad_label, row_shape(input, class_axis), job.n_classes,
+                                     ignore_index)
         if partials[b].bad_sample_weight >= 0:
-            raise _check.sample_weight_error(sample_weight, partials[b].bad_sample_weight, row_shape)
+            raise _check.sample_weight_error(sample_weight, partials[b].bad_sample_weight,
+                                             row_shape(input, class_axis))
         fl_add(total_weight, partials[b].weight.hi)
         total_weight.lo += partials[b].weight.lo
     return 0
@@ -198,12 +214,13 @@ cdef int set_scale(fl_rows_job *job, int reduction, double divisor) noexcept:
 
 
 cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int reduction, double normalizer,
-                 object target, object weight, object sample_weight, object ignore_index, tuple row_shape,
-                 list arrays, double *value) except -1:
-    """The two passes. `arrays` are those to fill with 0 if there is nothing to differentiate."""
+                 input, int class_axis, target, weight, sample_weight, ignore_index, grad, hess,
+                 double *value) except -1:
+    """The two passes."""
     cdef char *class_weight = job.weight.data  # that of multi_margin_loss is no part of the denominator (PyTorch)
     cdef fl_sum total_weight
     cdef double divisor
+    cdef Py_ssize_t batch = cnp.PyArray_DIM(input, class_axis == 0) if cnp.PyArray_NDIM(input) > 1 else 1
     cdef fl_rows_partial *partials = <fl_rows_partial *>calloc(max(job.n_blocks, 1), sizeof(fl_rows_partial))
     if partials == NULL:
         raise MemoryError
@@ -211,11 +228,12 @@ cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int r
         job.weight.data = NULL if job.op >= FL_MULTI_MARGIN else class_weight
         launch(kernels.check_rows, job, partials, 1 if job.n_rows < PARALLEL_ROWS else threads)
         job.weight.data = class_weight
-        check_partials(job, partials, target, sample_weight, ignore_index, row_shape, &total_weight)
-        divisor = denominator(reduction, fl_total(total_weight), normalizer, row_shape, (weight, sample_weight))
+        check_partials(job, partials, input, class_axis, target, sample_weight, ignore_index, &total_weight)
+        divisor = denominator(reduction, fl_total(total_weight), normalizer, batch, weight, sample_weight)
         if not set_scale(job, reduction, divisor):
-            for array in arrays:
-                array.fill(0)
+            for array in (grad, hess):
+                if array is not None:
+                    array.fill(0)
             value[0] = numpy.nan  # with label smoothing, the losses need not be 0 where the weights are
             return 0
         if job.want_sum or job.value.data or job.grad.data:
@@ -226,40 +244,47 @@ cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int r
     return 0
 
 
-def run_loss(int want, out, grad_output, wrt, int op, input, target, weight, ignore_index, reduction,
-             label_smoothing, sample_weight, axis, normalizer, n_threads, *parameters):
-    """The losses of this family: any of value, gradient and Hessian (`want`, a sum of the constants above)."""
+def run_loss(int want, out, grad_output, wrt, tuple arguments):
+    """The losses of this family: any of value, gradient and Hessian (`want`, a sum of engine's constants).
+
+    `arguments` are (op, input, target, weight, ignore_index, reduction, label_smoothing, sample_weight, axis,
+    normalizer, n_threads, what only one loss has).
+    """
     cdef fl_rows_job job
     cdef const fl_kernels *kernels
+    cdef int op
+    cdef tuple parameters
+    (op, input, target, weight, ignore_index, reduction, label_smoothing, sample_weight, axis, normalizer, n_threads,
+     parameters) = arguments
     cdef int class_axis, threads, how = reduction_of(reduction)
     cdef double value = 0, replaced = normalizer_of(normalizer, how)
     if type(wrt) is not str or wrt != "input":
         raise _check.wrt_error(wrt, ("input",))
-    input, row_shape = take_input(&job, op, "input", input, axis, &class_axis)
+    input = take_input(&job, op, "input", input, axis, &class_axis)
     if job.n_classes == 0 and job.n_rows:
         raise ValueError(f"input has shape {input.shape}: no classes on axis {axis}")
     kernels = kernels_for(&job.input)
     dtype = result_dtype(input, job.input.kind)
     job.smoothing = fraction("label_smoothing", label_smoothing)
     take_parameters(&job, parameters)
-    target = take_target(&job, target, input, row_shape, ignore_index, class_axis, op)
-    weight, sample_weight = take_weights(&job, kernels, weight, sample_weight, row_shape)
-    grad_output = take_upstream(&job, grad_output, how, row_shape)
+    target = take_target(&job, target, input, ignore_index, class_axis, op)
+    weight = take_class_weight(&job, kernels, weight)
+    sample_weight = take_sample_weight(&job, sample_weight, input, class_axis)
+    grad_output = take_upstream(&job, grad_output, how, input, class_axis)
     threads = threads_for(job.n_blocks, n_threads)
-    grad, hess, given_grad, given_hess = take_outputs(want, out, input, dtype,
-                                                      (target, weight, sample_weight, grad_output))
+    grad, hess, out = take_outputs(want, out, input, dtype, (target, weight, sample_weight, grad_output))
     if grad is not None:
         fill_view(&job.grad, grad, class_axis)
     if hess is not None:
         fill_view(&job.hess, hess, class_axis)
     values = None
     if want & FL_VALUE and how == NONE:
-        values = numpy.empty(row_shape, dtype)
+        values = numpy.empty(row_shape(input, class_axis), dtype)
         fill_view(&job.value, values, -1)
     job.want_sum = want & FL_VALUE and how != NONE
-    execute(&job, kernels, threads, how, replaced, target, weight, sample_weight, ignore_index, row_shape,
-            [array for array in (grad, hess) if array is not None], &value)
-    return results(want, value if how != NONE else values, given_grad, given_hess)
+    execute(&job, kernels, threads, how, replaced, input, class_axis, target, weight, sample_weight, ignore_index,
+            grad, hess, &value)
+    return results(want, value if how != NONE else values, grad, hess, out)
 
 
 def run_transform(int op, input, axis, keepdims, out, n_threads):
@@ -267,11 +292,13 @@ def run_transform(int op, input, axis, keepdims, out, n_threads):
     cdef fl_rows_job job
     cdef int class_axis, threads
     cdef fl_rows_partial *partials
-    input, row_shape = take_input(&job, op, "x", input, axis, &class_axis)
+    input = take_input(&job, op, "x", input, axis, &class_axis)
     dtype = result_dtype(input, job.input.kind)
     threads = threads_for(job.n_blocks, n_threads)
     if op == FL_LOGSUMEXP:
-        shape = input.shape[:class_axis] + (1,) + input.shape[class_axis + 1:] if keepdims else row_shape
+        shape = row_shape(input, class_axis)
+        if keepdims:
+            shape = shape[:class_axis] + (1,) + shape[class_axis:]
         result = numpy.empty(shape, dtype) if out is None else _check.output(out, "out", shape, dtype, (input,))
         if job.n_classes == 0:
             result.fill(-numpy.inf)
@@ -295,7 +322,7 @@ def run_transform_grad(int op, y, dy, axis, out, n_threads):
     cdef fl_rows_job job
     cdef int class_axis, threads
     cdef fl_rows_partial *partials
-    y, _ = take_input(&job, op, "y", y, axis, &class_axis)
+    y = take_input(&job, op, "y", y, axis, &class_axis)
     dy = readable("dy", dy)
     if dy.shape != y.shape:
         raise ValueError(f"dy has shape {dy.shape}; it needs the shape {y.shape} of y")
@@ -324,12 +351,12 @@ def run_information(q_name, q, p, axis, n_threads):
     cdef Py_ssize_t b, bad_q = -1, bad_p = -1
     cdef fl_rows_partial *partials
     cdef const fl_kernels *kernels
-    q, row_shape = take_input(&job, FL_PROBABILITY_CROSS_ENTROPY, q_name, q, axis, &class_axis)
+    q = take_input(&job, FL_PROBABILITY_CROSS_ENTROPY, q_name, q, axis, &class_axis)
     p = q if p is None else readable("p", p)
     if p.shape != q.shape:
         raise ValueError(f"p has shape {p.shape}; it needs the shape {q.shape} of {q_name}")
     threads = threads_for(job.n_blocks, n_threads)
-    result = numpy.zeros(row_shape, result_dtype(q, job.input.kind))
+    result = numpy.zeros(row_shape(q, class_axis), result_dtype(q, job.input.kind))
     if q.size:
         fill_view(&job.target, p, class_axis)
         fill_view(&job.value, result, -1)

@@ -230,8 +230,12 @@ static void open_operand(operand *o, const fl_view *view)
 {
     o->view = view;
     o->direct = view->data && view->ndim > 0 ? view_direct(view) : NULL;
-    if (view->data && view->ndim == 0) /* one number: the same in every chunk */
-        view_read(view, 0, CHUNK, o->scratch);
+    if (view->data && view->ndim == 0) { /* one number: the same in every chunk */
+        view_read(view, 0, 1, o->scratch);
+        const vf number = v_set(o->scratch[0]);
+        for (int i = 0; i < CHUNK; i += WIDTH)
+            v_store(o->scratch + i, number);
+    }
 }
 
 /* n elements from `start`, in scratch padded to `whole` by repeating the last: a partial chunk never reads beyond the

@@ -38,8 +38,8 @@ static direct_check open_check(const fl_check *check)
 {
     const T low = (T)check->low, high = (T)check->high;
     direct_check c = {NULL, low, high, low, check->pair, check->allows_nan};
-    if (check->view.ndim == 1)
-        c.direct = view_direct(&check->view);
+    if (check->view->ndim == 1)
+        c.direct = view_direct(check->view);
     if (check->pair)
         return c;
     if (!((double)low < check->low || (check->open & 1 && (double)low == check->low)))
@@ -110,7 +110,7 @@ static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_point
             view_read_numbers(&job->sample_weight, start, n, sample_weight);
         for (int k = 0; k < job->n_checks; k++)
             if (undecided[k] && partial->bad[k] < 0) {
-                view_read_numbers(&job->checks[k].view, start, n, checked);
+                view_read_numbers(job->checks[k].view, start, n, checked);
                 fl_size i = first_failure(&job->checks[k], checked, s, n);
                 partial->bad[k] = i < 0 ? -1 : start + i;
             }

@@ -208,7 +208,7 @@ static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
         return;
     g->plain = !weighted && !g->some_skipped && job->op < FL_SOFTMAX_FOCAL; /* whose kernels write there too */
     const int skips_zero = !has_base(job); /* a row whose class has weight 0 */
-    class_weights(job, g->label, g->lanes, g->own);
+    class_weights(job, g->label, (g->lanes + LANES - 1) / LANES * LANES, g->own);
     skipped = 0;
     FOR_LANES(l, g)
     {

@@ -34,7 +34,9 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
     const int rows = rows_of_group(job->n_classes);
     for (fl_size row = first; row < last; row += rows) {
         int n = last - row < rows ? (int)(last - row) : rows;
-        if (n % LANES) /* loops of constant length become vectors: they compute with the lanes beyond the rows, too */
+        /* loops of constant length become vectors: they compute with the lanes beyond the rows, too, which load_group
+         * fills but for what the other losses add (all of it would be a tenth of a small call) */
+        if (n % LANES && job->op >= FL_SOFTMAX_FOCAL)
             memset(&g, 0, sizeof g);
         g.lanes = (n + WIDTH - 1) / WIDTH * WIDTH;
         load_group(job, row, n, &g);

@@ -109,7 +109,7 @@ enum { FL_WRT_INPUT, FL_WRT_TARGET, FL_WRT_PARAMETER };
 /* The domain of an argument: from low to high, low itself left out if bit 1 of `open` is set, high if bit 2; or, if
  * `pair`, just those two values. */
 typedef struct {
-    fl_view view;
+    const fl_view *view;
     double low, high;
     int open, pair, allows_nan;
     int always; /* also where the sample weight is 0 */
