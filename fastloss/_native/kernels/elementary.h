@@ -133,8 +133,7 @@ FL_INLINE vf v_exp_nonpositive_and(vf d, vf tail)
 /* 1, -1, or 0 for 0; NaN stays NaN. */
 FL_INLINE vf v_sign(vf x)
 {
-    vf one = v_where_lt(x, v_set(0), v_set(-1), v_set(1));
-    return v_where_eq(x, v_set(0), v_set(0), v_where_eq(x, x, one, x));
+    return v_where_lt(v_set(0), v_abs(x), v_signed_as(v_set(1), x), x + v_set(0)); /* of -0, too, it is 0 */
 }
 
 /* The maximum of a row, split so that exp(x - maximum) can be had to the last bit.

@@ -18,6 +18,31 @@ typedef struct {
     vf hi, lo;
 } pair;
 
+/* A long formula in stages, each a loop of its own over a chunk. The processor looks ahead some two hundred operations:
+ * in one loop a formula of half as many has few vectors on their way, and these wait for themselves; a part of it has
+ * more (binary_cross_entropy_with_logits: a fifth of the time with AVX2, a seventh with AVX-512). */
+enum { MOST_STAGES = 4, MOST_CARRIED = 12 };
+
+typedef struct {
+    T *memory[MOST_CARRIED]; /* where a vector's stages leave something for later ones */
+    int stage, n;            /* the one that runs, from 1 on; how much it has asked for */
+} stages;
+
+/* Where a formula is divided: this is computed and stored by one stage (1, 2, ...) and read by those after it. The
+ * function stays whole: of each stage the compiler leaves out what nothing uses, and so it does with the stores of
+ * what no result needs. */
+FL_INLINE vf v_carried(stages *s, int stage, vf x)
+{
+    if (s == NULL)
+        return x;
+    T *at = s->memory[s->n++];
+    if (s->stage > stage)
+        return v_load(at);
+    if (s->stage == stage)
+        v_store(at, x);
+    return x;
+}
+
 /* A loss of the difference input - target. */
 FL_INLINE terms terms_of_difference(vf value, vf slope, vf curvature)
 {

@@ -35,10 +35,10 @@ FL_INLINE terms exponential_terms(vf x, vf y, const vf *p)
     return terms_of_input(e, -y * e, e);
 }
 
-FL_INLINE terms logistic_terms(vf x, vf y, const vf *p)
+FL_INLINE terms logistic_terms(vf x, vf y, const vf *p, stages *st)
 {
     (void)p;
-    logistic s = v_logistic(x * y);
+    logistic s = v_logistic(x * y, st);
     return terms_of_input(s.soft_down, -y * s.down, s.slope);
 }
 

@@ -50,12 +50,12 @@ FL_INLINE terms huber_terms(vf x, vf y, const vf *p)
 {
     vf d = x - y, a = v_abs(d), delta = p[0];
     vf value = v_where_lt(delta, a, delta * (a - v_set((T)0.5) * delta), v_set((T)0.5) * d * d);
-    vf slope = v_where_lt(delta, a, delta * v_sign(d), d);
+    vf slope = v_where_lt(delta, a, v_signed_as(delta, d), d);
     return terms_of_difference(value, slope, v_where_lt(v_set(0), v_beyond(x, y, d, delta), v_set(0), v_set(1)));
 }
 
 /* log cosh d, tanh d, 1 / cosh^2 d */
-FL_INLINE terms log_cosh_terms(vf x, vf y, const vf *p)
+FL_INLINE terms log_cosh_terms(vf x, vf y, const vf *p, stages *st)
 {
     (void)p;
     static const T c[] = PICK(LOGCOSH_C_F32, LOGCOSH_C_F64);
@@ -65,12 +65,13 @@ FL_INLINE terms log_cosh_terms(vf x, vf y, const vf *p)
      * that, because 4 e is still a normal number when e no longer is; there the value does not see it anyway. */
     vf shift = v_where_lt(v_set(far), a, v_set(8), v_set(0));
     vf e = v_exp_nonpositive_and(shift - (a + a), v_where_lt(d, v_set(0), error + error, v_set(-2) * error));
+    e = v_carried(st, 1, e);
     vf series = v_polynomial(c, PICK(LOGCOSH_C_F32_DEGREE, LOGCOSH_C_F64_DEGREE), square);
     vf small = v_fma(square * square, series, v_set((T)0.5) * square);
     /* |d| - log 2 + log(1 + e): the difference is exact where it cancels */
     vf large = (a - v_set(PICK(LN2_HI_F32, LN2_HI_F64))) +
                (v_log1p_unit(e) - v_set(PICK(LN2_LO_F32, LN2_LO_F64)));
-    vf slope = v_tanh(d), curvature = v_set(4) * e / v_fma(e, v_set(2) + e, v_set(1));
+    vf slope = v_carried(st, 1, v_tanh(d)), curvature = v_set(4) * e / v_fma(e, v_set(2) + e, v_set(1));
     curvature = v_where_lt(v_set(far), a, e * v_set(four_exp_minus_8), curvature);
     curvature = v_where_lt(a, v_set((T)0.5), v_set(1) - slope * slope, curvature);
     return terms_of_input(v_where_lt(a, v_set((T)0.75), small, large), slope, curvature);
@@ -172,10 +173,10 @@ FL_INLINE vf v_log1p_difference(vf x, vf y)
     return v_where_lt(d, v_set(0), -result, result);
 }
 
-FL_INLINE terms msle_terms(vf x, vf y, const vf *p)
+FL_INLINE terms msle_terms(vf x, vf y, const vf *p, stages *st)
 {
     (void)p;
-    vf difference = v_log1p_difference(x, y), w = v_set(1) + x;
+    vf difference = v_carried(st, 1, v_log1p_difference(x, y)), w = v_set(1) + x;
     vf slope = (difference + difference) / w, curvature = (v_set(1) - difference) * v_set(2) / w;
     curvature = v_fma(curvature, v_set(-2) * v_difference_error(x, v_set(-1), w) / w, curvature) / w;
     vf limit = v_unless_nan(difference, v_set(0)), infinity = v_set((T)INFINITY);

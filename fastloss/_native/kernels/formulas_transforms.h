@@ -7,14 +7,14 @@
 FL_INLINE terms sigmoid_terms(vf x, vf y, const vf *p)
 {
     (void)y, (void)p;
-    logistic s = v_logistic(x);
+    logistic s = v_logistic(x, NULL);
     return terms_of_input(s.up, s.slope, s.slope * (s.down - s.up));
 }
 
 FL_INLINE terms log_sigmoid_terms(vf x, vf y, const vf *p)
 {
     (void)y, (void)p;
-    logistic s = v_logistic(x);
+    logistic s = v_logistic(x, NULL);
     return terms_of_input(-s.soft_down, s.down, -s.slope);
 }
 
@@ -37,6 +37,6 @@ FL_ELEMENTARY(log, v_log(x))
 FL_ELEMENTARY(log1p, v_log1p(x))
 FL_ELEMENTARY(expm1_nonpositive, v_expm1_nonpositive(x))
 FL_ELEMENTARY(tanh, v_tanh(x))
-FL_ELEMENTARY(softplus, v_logistic(x).soft_up)
+FL_ELEMENTARY(softplus, v_logistic(x, NULL).soft_up)
 
 #endif

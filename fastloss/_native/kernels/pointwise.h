@@ -11,7 +11,7 @@
 #include "pointwise_checks.h"
 #include "stream.h"
 
-typedef terms formula(vf x, vf y, const vf *p);
+typedef terms formula(vf x, vf y, const vf *p, stages *s);
 
 /* A double in two numbers of type T: rounding it to float would be seen in every derivative. `low` has the sign of
  * `high` and is not 0 (but for a scale of 0), or an infinity times both would add up to NaN. */
@@ -48,9 +48,8 @@ FL_INLINE vf v_scaled(vf x, split_scale scale)
 }
 
 /* Vectors computed side by side for a value and its gradient where the formula is long: a chain of a hundred operations
- * is more than the processor looks ahead, and it waits for each (a quarter of the time of sigmoid_focal and of
- * binary_cross_entropy_with_logits). With 16 registers it gains little, and for the other derivatives, but those that
- * boosters ask for, not its size. */
+ * is more than the processor looks ahead, and it waits for each (a fifth of the time of gaussian_nll and of exponential).
+ * With 16 registers it gains little, and for the other derivatives, but those that boosters ask for, not its size. */
 #if FL_AVX512
 enum { DEEP = 4 };
 #else
@@ -65,11 +64,16 @@ FL_INLINE int map_adds(int cost) { return UNIT == 1 || (UNIT == 2 && cost == FL_
 /* Vectors of a step of the loop. */
 FL_INLINE int map_step(int want, int wrt, int cost)
 {
-    const int deep = want == (FL_VALUE | FL_GRAD) ? cost >= FL_DEEP : want == (FL_GRAD | FL_HESS) && cost == FL_DEEPER;
+    const int with_value = want == (FL_VALUE | FL_GRAD), with_hess = want == (FL_GRAD | FL_HESS);
+    const int deep = (cost == FL_DEEP && with_value) || (cost == FL_DEEPER && (with_value || with_hess));
     if (deep && wrt == FL_WRT_INPUT)
         return DEEP;
     return want & FL_VALUE && map_adds(cost) ? UNIT : 1;
 }
+
+/* Whether a loop that computes much waits for memory as well, if that is far: then it fetches ahead (a seventh of
+ * binary_cross_entropy_with_logits in float32). */
+FL_INLINE int waits_for_memory(int cost) { return cost == FL_DEEPER || cost == FL_STAGED; }
 
 /* Asks for what n vectors will be a page on, where the processor's own prefetching ends. */
 FL_INLINE void fetch_ahead(const T *p, int n, int to_write)
@@ -92,6 +96,25 @@ FL_INLINE void store_derivative(T *to, vf x, int streaming, line_stream *stream)
         v_store(to, x);
 }
 
+/* What stages leave for each other: an array each, because of one alone the compiler would write all or nothing. */
+#define EACH_CARRIED(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#define DEFINE_CARRIED(k) FL_ALIGNED T carried##k[CHUNK];
+#define NAME_CARRIED(k) carried##k,
+
+/* One stage of a formula, for the vector that begins at i; those without stages have the last one alone. */
+FL_INLINE terms terms_at(formula *f, int n_parameters, fl_size i, const T *x, const T *y, const T *const *p,
+                         T *const *carried, int stage)
+{
+    vf parameters[FL_MAX_PARAMETERS];
+    stages s = {.stage = stage};
+    FL_UNROLL
+    for (int k = 0; k < MOST_CARRIED; k++)
+        s.memory[k] = carried[k] + i;
+    for (int j = 0; j < n_parameters; j++)
+        parameters[j] = v_load(p[j] + i);
+    return f(v_load(x + i), v_load(y + i), parameters, &s);
+}
+
 /* n is a multiple of map_step() vectors; grad may be x. Every argument up to `cost` is a constant where this is
  * inlined. All operands of a step are loaded before its results are written, which might overwrite them for all the
  * compiler knows: otherwise it would compute one vector after the other. */
@@ -101,22 +124,23 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
 {
     const split_scale factor = *scale;
     const int adds = want & FL_VALUE && map_adds(cost), step = map_step(want, wrt, cost);
+    EACH_CARRIED(DEFINE_CARRIED)
+    T *const carried[] = {EACH_CARRIED(NAME_CARRIED)};
     lane_sums local = *sums;
     result_streams local_streams;
-    const int fetches_results = cost == FL_DEEPER && DEEP > 1; /* with AVX2 for a fiftieth of the time only */
+    const int fetches_results = waits_for_memory(cost) && DEEP > 1; /* with AVX2 for a fiftieth of the time only */
     int far = streams != NULL;
     if (cost == FL_LIGHT && far)
         local_streams = *streams;
+    FL_UNROLL
+    for (int stage = 1; stage < MOST_STAGES && cost == FL_STAGED; stage++)
+        for (fl_size i = 0; i < n; i += WIDTH)
+            terms_at(f, n_parameters, i, x, y, p, carried, stage);
     for (fl_size start = 0; start < n; start += step * WIDTH) {
         terms t[DEEP > (int)UNIT ? (int)DEEP : (int)UNIT];
         FL_UNROLL
-        for (int k = 0; k < step; k++) {
-            const fl_size i = start + k * WIDTH;
-            vf parameters[FL_MAX_PARAMETERS];
-            for (int j = 0; j < n_parameters; j++)
-                parameters[j] = v_load(p[j] + i);
-            t[k] = f(v_load(x + i), v_load(y + i), parameters);
-        }
+        for (int k = 0; k < step; k++)
+            t[k] = terms_at(f, n_parameters, start + k * WIDTH, x, y, p, carried, MOST_STAGES);
         FL_KEEP_ONE_LOOP(far);
         FL_UNROLL
         for (int k = 0; k < step; k++) {
@@ -156,14 +180,27 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
 #endif
 #define ORDERED_FL_DEEP ORDERED_FL_HEAVY
 #define ORDERED_FL_DEEPER ORDERED_FL_HEAVY
+#define ORDERED_FL_STAGED ORDERED_FL_HEAVY
 #define ORDERED_FL_LIGHT
+
+/* Only what has stages is told of them. */
+#define TERMS_LIGHT(name) ((void)s, name##_terms(x, y, p))
+#define TERMS_HEAVY TERMS_LIGHT
+#define TERMS_DEEP TERMS_LIGHT
+#define TERMS_DEEPER TERMS_LIGHT
+#define TERMS_STAGED(name) name##_terms(x, y, p, s)
+#define FL_LOSS(name, n_parameters, with_respect_to, cost) \
+    FL_INLINE terms name##_formula(vf x, vf y, const vf *p, stages *s) { return TERMS_##cost(name); }
+#include "losses.def"
+#undef FL_LOSS
 
 #define DEFINE_MAP(name, n_parameters, cost, suffix, want, wrt)                                                     \
     ORDERED_##cost static void name##suffix(const T *x, const T *y, const T *const *p, fl_size n,                   \
                                             const split_scale *scale, T *value, T *grad, T *hess, lane_sums *sums,  \
                                             result_streams *streams)                                                \
     {                                                                                                               \
-        map_terms(name##_terms, n_parameters, want, wrt, cost, x, y, p, n, scale, value, grad, hess, sums, streams);\
+        map_terms(name##_formula, n_parameters, want, wrt, cost, x, y, p, n, scale, value, grad, hess, sums, \
+                  streams);                                                                                         \
     }
 #define DEFINE_NOTHING(name, n_parameters, cost)                                                \
     DEFINE_MAP(name, n_parameters, cost, _value, FL_VALUE, FL_WRT_INPUT)
@@ -308,8 +345,7 @@ static void finish_sums_of_chunk(lane_sums *sums, const lane_sums *before, int a
 
 /* Whether arrays are in no cache, and a loop is written for that: a light one writes results past the caches, but not
  * over an operand, whose lines are there already (one that computes while its stores wait would lose more than it
- * gains: a tenth of binary_cross_entropy_with_logits); a short one of those that go four vectors side by side fetches
- * ahead (a seventh of that loss in float32: without, the memory waits after each block). */
+ * gains: a tenth of binary_cross_entropy_with_logits). */
 enum { FAR_BYTES = 1 << 24 };
 
 static int is_far(const fl_pointwise_job *job, const operand *input, const operand *target)
@@ -318,7 +354,7 @@ static int is_far(const fl_pointwise_job *job, const operand *input, const opera
     const char *grad = job->grad.data;
     const int in_place = grad == (const char *)input->direct || grad == (const char *)target->direct;
     return CAN_STREAM && grad && job->size >= FAR_BYTES / (fl_size)sizeof(T) &&
-           (cost == FL_DEEPER || (cost == FL_LIGHT && !in_place));
+           (waits_for_memory(cost) || (cost == FL_LIGHT && !in_place));
 }
 
 /* A block on its way through the loop. */

@@ -227,6 +227,12 @@ FL_INLINE vf v_abs(vf x)
     return v_from_bits(v_bits(x) & PICK(INT32_MAX, INT64_MAX));
 }
 
+/* `magnitude`, which is not negative, with the sign of x. */
+FL_INLINE vf v_signed_as(vf magnitude, vf x)
+{
+    return v_from_bits(v_bits(magnitude) | (v_bits(x) & PICK(INT32_MIN, INT64_MIN)));
+}
+
 #if FL_AVX2
 /* Not 0 in the first n lanes. */
 FL_INLINE __m256i v_which_first(fl_size n)
