@@ -111,22 +111,23 @@ FL_INLINE vf v_exp_nonpositive(vf d)
     return e;
 }
 
-/* exp(d + tail), |tail| tiny, of n <= MOST_EXPS pairs; the rest as before. */
-FL_INLINE void v_exps_nonpositive_and(const vf *d, const vf *tail, int n, vf *e)
+/* The reduced arguments of exp(d + tail), |tail| tiny, of n <= MOST_EXPS pairs. */
+FL_INLINE void v_reduce(const vf *d, const vf *tail, int n, vf *biased, vf *r)
 {
-    vf biased[MOST_EXPS], k[MOST_EXPS], r[MOST_EXPS], low[MOST_EXPS];
+    vf k[MOST_EXPS], low[MOST_EXPS];
     SIDE_BY_SIDE(i, n) biased[i] = v_fma(d[i], v_set(PICK(LOG2E_F32, LOG2E_F64)), v_set(EXPONENT_MAGIC));
     SIDE_BY_SIDE(i, n) k[i] = biased[i] - v_set(EXPONENT_MAGIC);
     SIDE_BY_SIDE(i, n) r[i] = v_fma(k[i], v_set(-PICK(LN2_HI_F32, LN2_HI_F64)), d[i]);
     SIDE_BY_SIDE(i, n) low[i] = v_fma(k[i], v_set(-PICK(LN2_LO_F32, LN2_LO_F64)), tail[i]);
     SIDE_BY_SIDE(i, n) r[i] = r[i] + low[i];
-    v_exps_of_reduced(d, biased, r, n, e);
 }
 
+/* exp(d + tail); the rest as before. */
 FL_INLINE vf v_exp_nonpositive_and(vf d, vf tail)
 {
-    vf e;
-    v_exps_nonpositive_and(&d, &tail, 1, &e);
+    vf biased, r, e;
+    v_reduce(&d, &tail, 1, &biased, &r);
+    v_exps_of_reduced(&d, &biased, &r, 1, &e);
     return e;
 }
 
@@ -156,13 +157,25 @@ FL_INLINE maximum_split v_split_maximum(vf maximum)
     return m;
 }
 
-/* exp(x - maximum), x <= maximum, of n <= MOST_EXPS vectors; exactly 1 at the maximum. At most 1.1 ULP. */
+/* exp(x - maximum), x <= maximum, of n vectors: up to MOST_EXPS, or a multiple of that up to a strip; exactly 1 at the
+ * maximum. At most 1.1 ULP. All reduced arguments come first: each is the half of a chain of operations, and of halves
+ * the processor has twice as many on their way (a twelfth of 128x32000 with AVX2). */
 FL_INLINE void v_exps_below(const vf *x, int n, maximum_split m, vf *e)
 {
-    vf d[MOST_EXPS], tail[MOST_EXPS];
-    SIDE_BY_SIDE(i, n) d[i] = x[i] - m.grid;
-    SIDE_BY_SIDE(i, n) tail[i] = (x[i] - (d[i] + m.grid)) - m.rest;
-    v_exps_nonpositive_and(d, tail, n, e);
+    enum { MOST = 4 * LANES / WIDTH };
+    const int step = n < MOST_EXPS ? n : MOST_EXPS;
+    vf biased[MOST], r[MOST], d[MOST_EXPS], tail[MOST_EXPS];
+    FL_UNROLL
+    for (int k = 0; k < n; k += step) {
+        SIDE_BY_SIDE(i, step) d[i] = x[k + i] - m.grid;
+        SIDE_BY_SIDE(i, step) tail[i] = (x[k + i] - (d[i] + m.grid)) - m.rest;
+        v_reduce(d, tail, step, biased + k, r + k);
+    }
+    FL_UNROLL
+    for (int k = 0; k < n; k += step) {
+        SIDE_BY_SIDE(i, step) d[i] = x[k + i] - m.grid; /* again: it would be stored meanwhile */
+        v_exps_of_reduced(d, biased + k, r + k, step, e + k);
+    }
 }
 
 FL_INLINE vf v_exp_below(vf x, maximum_split m)

@@ -55,9 +55,7 @@ static FL_OUTLINE void derivatives_of_halves(const wide_row *r, const char *x, f
         FL_UNROLL
         for (int k = 0; k < 4 * UNIT; k++)
             e[k] = v_load_halves(x + 2 * (i + k * WIDTH), WIDTH, v_set(0));
-        FL_UNROLL
-        for (int k = 0; k < 4 * UNIT; k += MOST_EXPS)
-            v_exps_below(e + k, MOST_EXPS, split, e + k);
+        v_exps_below(e, 4 * UNIT, split, e);
         FL_UNROLL
         for (int k = 0; k < 4 * UNIT; k++)
             v_store_halves(grad + 2 * (i + k * WIDTH), WIDTH, e[k] * exp_factor);

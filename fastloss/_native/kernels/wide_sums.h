@@ -242,9 +242,7 @@ FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, 
         }
         logits[k] = v_load_classes(x, halves, k * WIDTH, WIDTH, v_set(0));
     }
-    FL_UNROLL
-    for (int k = 0; k < 4 * UNIT; k += MOST_EXPS)
-        v_exps_below(logits + k, MOST_EXPS, r->split, e + k);
+    v_exps_below(logits, 4 * UNIT, r->split, e);
     FL_UNROLL
     for (int k = 0; k < 4 * UNIT; k++)
         v_store(to + k * WIDTH, e[k]);
