@@ -40,9 +40,12 @@ static void load_base(const fl_rows_job *job, fl_size row, int n, const row_grou
     if (base->has_target)
         load_tile(&job->target, row, n, n_classes, g, base->tile);
     T *b = base->tile;
+    const T *direct = base->has_target ? view_direct(&job->target) : NULL;
+    const T *ahead = direct ? direct + (row + g->lanes) * n_classes : b; /* the next group's; b: nothing to fetch */
     for (int unit = 0; unit < (base->has_target ? g->lanes : 1); unit += LANES)
         for (fl_size c = 0; c < n_classes; c++)
             for (int k = 0; k < UNIT; k++, b += WIDTH) {
+                v_prefetch(ahead + (b - base->tile));
                 const vf share = base->has_target ? v_smoothed(&shares, v_load(b)) : shares.uniform;
                 v_store(b, v_set(weight[c]) * share);
             }

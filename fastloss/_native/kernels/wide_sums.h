@@ -205,6 +205,7 @@ typedef struct {
     maximum_split split;
     vf maximum;
     const char *ahead, *results; /* what to fetch with the first strip */
+    fl_size next; /* how far ahead to fetch the target */
     fl_size ahead_step, results_step; /* bytes a class */
 } row_constants;
 
@@ -239,6 +240,8 @@ FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, 
         if (k % UNIT == 0) { /* constant offsets cost no instruction: where classes are narrower than T, some in vain */
             v_prefetch(r->ahead + i * r->ahead_step + k * VECTOR_BYTES);
             v_prefetch_to_write(r->results + i * r->results_step + k * VECTOR_BYTES);
+            if (base && base->target)
+                v_prefetch(base->target + i + r->next + k * WIDTH);
         }
         logits[k] = v_load_classes(x, halves, k * WIDTH, WIDTH, v_set(0));
     }
@@ -302,7 +305,7 @@ FL_INLINE void add_rest(lane_sums *exp, row_sums *s, const row_constants *r, con
 FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base, const void *x, int halves, fl_size n,
                            fl_size top, T *to)
 {
-    const row_constants row = {r->split, r->maximum, r->ahead, r->results, r->ahead_step, r->results_step};
+    const row_constants row = {r->split, r->maximum, r->ahead, r->results, r->next, r->ahead_step, r->results_step};
     const void *const top_x = r->top.x;
     T nowhere[STRIP], *place = to ? to : nowhere;
     const fl_size step = to ? 1 : 0, whole = n - n % STRIP;
