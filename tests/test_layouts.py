@@ -82,6 +82,48 @@ def test_every_axis(loss, shape):
             assert_same_bits((value, np.moveaxis(grad, axis, 1)), expected, what)
 
 
+IMAGES = [(2, 3, 7, 19), (2, 21, 5, 33), (3, 10, 64), (1, 64, 1, 40), (2, 150, 3, 21), (5, 4, 3), (1, 300, 20)]
+
+
+@every_loss
+@pytest.mark.parametrize("shape", IMAGES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_images(loss, shape, dtype):
+    """Pixels side by side, classes apart: as with the classes side by side. Lines of pixels end within vectors, and
+    pixels may lie in another order, with gaps, at odd addresses, or be written over."""
+    for case in losses.cases(loss, dtype, shape):
+        if case.name.split()[-1] not in ("mean", "none", "everything"):
+            continue
+        flat = np.ascontiguousarray(np.moveaxis(case.input, 1, -1)).reshape(-1, shape[1])
+        soft = np.shape(case.target) == shape
+        target = np.moveaxis(case.target, 1, -1).reshape(flat.shape) if soft else case.target.reshape(-1)
+        options = {key: np.reshape(option, -1) if np.shape(option) == case.input[:, 0].shape else option
+                   for key, option in case.options.items()}
+        expected = tuple(np.moveaxis(np.reshape(result, (shape[0], *shape[2:], -1)), -1, 1)
+                         if np.size(result) == flat.size
+                         else np.reshape(result, np.shape(case.input[:, 0])) if np.size(result) > 1 else result
+                         for result in call(loss, flat, target, options))
+        for name, input in variants(case.input):
+            assert_same_bits(call(loss, input, case.target, case.options), expected, f"{case.name}, {name}")
+            if input.flags.writeable and input.dtype.isnative and not np.shares_memory(input, case.input):
+                value, grad = loss.function().value_and_grad(input, case.target, out=input, **case.options)
+                assert grad is input
+                assert_same_bits((value, grad), expected[:2], f"{case.name}, {name}, in place")
+
+
+@pytest.mark.parametrize("shape", IMAGES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_transforms_of_images(shape, dtype):
+    x, dy = (np.random.default_rng(k).normal(size=shape).astype(dtype) for k in (0, 1))
+    last, dy_last = (np.ascontiguousarray(np.moveaxis(a, 1, -1)) for a in (x, dy))
+    for function in (fl.softmax, fl.log_softmax):
+        assert_same_bits(np.moveaxis(function(x, axis=1), 1, -1), function(last, axis=-1), function.__name__)
+    assert_same_bits(fl.logsumexp(x, axis=1), fl.logsumexp(last, axis=-1))
+    for function in (fl.softmax_grad, fl.log_softmax_grad):
+        got = np.moveaxis(function(x, dy, axis=1), 1, -1)
+        assert_same_bits(got, function(last, dy_last, axis=-1), function.__name__)
+
+
 @every_loss
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_axis_of_a_single_row(loss, axis):
@@ -171,6 +213,10 @@ for dtype in (np.float16, np.float32, np.float64):
                     fl.nll_loss.value_and_grad(x, y, weight=w, sample_weight=s, out=out[0])
                 for function in (fl.softmax, fl.log_softmax):
                     function(x, out=out[0])
+                columns, across = (input.T.copy() if at_end is None else guarded(input.T.copy(), at_end) for _ in "ab")
+                soft_columns = y if labels is target else y.T.copy() if at_end is None else guarded(y.T.copy(), at_end)
+                fl.cross_entropy.value_and_grad(columns, soft_columns, axis=0, sample_weight=s, out=across)
+                fl.softmax(columns, axis=0, out=across)
                 fl.logsumexp(x)
             for got in results[1:]:
                 assert_same_bits(got, results[0], f"{dtype.__name__} {rows} x {classes}")

@@ -4,24 +4,56 @@
 
 #include "sum_rows.h"
 
-/* nll_loss reads one class of each row and writes one non-zero. */
-static void nll_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
+/* The logits at the labels. */
+static void label_logits(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
-    T *grad = job->grad.data ? view_direct(&job->grad) : NULL;
+    const T *direct = view_direct(&job->input);
+    if (lies_in_columns(&job->input, job->n_classes)) {
+        read_from_columns(&job->input, row, n, job->n_classes, g->label, g->label_logit);
+        return;
+    }
     for (int l = 0; l < n; l++) {
-        fl_size start = (row + l) * job->n_classes, at = start + g->label[l];
-        if (g->label[l] >= 0) /* before the gradient, which may be written over the input */
-            g->label_logit[l] = view_at(&job->input, at);
-        zero_row(&job->grad, start, job->n_classes);
-        zero_row(&job->hess, start, job->n_classes);
-        if (g->label[l] >= 0 && job->grad.data) {
-            T slope = (T)(-g->own[l] * g->scale[l]);
-            if (grad)
-                grad[at] = slope;
-            else
-                view_write(&job->grad, at, 1, &slope);
+        const fl_size at = (row + l) * job->n_classes + g->label[l];
+        if (g->label[l] >= 0)
+            g->label_logit[l] = direct ? direct[at] : view_at(&job->input, at);
+    }
+}
+
+/* One class of each row, and 0 for the others. */
+static void store_at_labels(const fl_rows_job *job, const fl_view *view, fl_size row, int n, const row_group *g,
+                            const T *value)
+{
+    enum { TOGETHER = 16384 / (int)sizeof(T) }; /* elements: cleared, they are still in the first cache */
+    const fl_size n_classes = job->n_classes;
+    const int step = n_classes < TOGETHER ? (int)(TOGETHER / n_classes) : 1;
+    T *direct = view_direct(view);
+    if (lies_in_columns(view, n_classes)) {
+        write_to_columns(view, row, n, n_classes, g->label, value);
+        return;
+    }
+    for (int first = 0; first < n; first += step) {
+        const int last = n - first < step ? n : first + step;
+        zero_row(view, (row + first) * n_classes, (last - first) * n_classes);
+        for (int l = first; l < last; l++) {
+            const fl_size at = (row + l) * n_classes + g->label[l];
+            if (g->label[l] >= 0 && direct)
+                direct[at] = value[l];
+            else if (g->label[l] >= 0)
+                view_write(view, at, 1, (T[]){value[l]});
         }
     }
+}
+
+/* nll_loss reads one class of each row, before it writes one, which may be in the same memory. */
+static void nll_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
+{
+    T slope[GROUP], none[GROUP] = {0};
+    label_logits(job, row, n, g);
+    FOR_LANES(l, g) slope[l] = (T)(-g->own[l] * g->scale[l]);
+    if (job->grad.data)
+        store_at_labels(job, &job->grad, row, n, g, slope);
+    if (job->hess.data)
+        store_at_labels(job, &job->hess, row, n, g, none);
 }
 
 static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *partial)

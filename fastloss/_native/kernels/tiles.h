@@ -8,7 +8,7 @@
 #ifndef FASTLOSS_TILES_H
 #define FASTLOSS_TILES_H
 
-#include "row_group.h"
+#include "columns.h"
 
 enum {
     /* The most classes of a tile. Of more, rows by themselves take less time: they need not be transposed. */
@@ -26,15 +26,6 @@ static int rows_of_group(fl_size n_classes)
         rows /= 2;
     return rows;
 }
-
-/* The first class of the rows of a vector of lanes. */
-FL_INLINE fl_size tile_lanes(fl_size n_classes, int lane)
-{
-    return lane / LANES * LANES * n_classes + lane % LANES;
-}
-
-/* Class c of row l. */
-FL_INLINE fl_size tile_entry(fl_size n_classes, int l, fl_size c) { return tile_lanes(n_classes, l) + c * LANES; }
 
 /* QUAD elements from p, from p + step, ..., one stretch a 128-bit lane. */
 FL_INLINE vf v_load_quads(const T *p, fl_size step)
@@ -119,9 +110,9 @@ FL_INLINE void v_transpose_quads(vf r[QUAD])
 #endif
 }
 
-/* Rows of a rows x classes view into a tile; the lanes of skipped rows hold 0, whatever lies in memory. The last
- * strip of a row overlaps the one before, so that nothing beyond the row is touched. */
-static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g, T *tile)
+/* Rows by rows, transposed on the way. The last strip of a row overlaps the one before, so that nothing beyond the row is
+ * touched. */
+FL_INLINE void load_rows(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g, T *tile)
 {
     FL_ALIGNED T scratch[TILE];
     const T *rows = view_direct(view);
@@ -146,6 +137,15 @@ static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes
                 v_store(to + (first + i) * LANES, strip[i]);
         }
     }
+}
+
+/* Rows of a rows x classes view into a tile; the lanes of skipped rows hold 0, whatever lies in memory. */
+static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g, T *tile)
+{
+    if (lies_in_columns(view, n_classes))
+        load_columns(view, row, n, n_classes, g->lanes, tile);
+    else
+        load_rows(view, row, n, n_classes, g, tile);
     if (g->some_skipped)
         for (int l = 0; l < g->lanes; l++)
             if (g->label[l] == SKIPPED)
@@ -154,7 +154,7 @@ static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes
 }
 
 /* A tile into rows, each times its factor. */
-static void tile_to_rows(const T *tile, const T *factor, int lanes, fl_size n_classes, T *rows)
+FL_INLINE void tile_to_rows(const T *tile, const T *factor, int lanes, fl_size n_classes, T *rows)
 {
     if (n_classes < QUAD) {
         FL_ALIGNED T scaled[QUAD * LANES];
@@ -205,7 +205,12 @@ static FL_OUTLINE void store_tile(const fl_rows_job *job, const fl_view *view, f
     T *rows = direct && n == g->lanes ? direct + row * n_classes : scratch, *to = rows;
     for (int l = 0; l < GROUP; l++)
         ones[l] = 1;
-    tile_to_rows(tile, factor ? factor : ones, g->lanes, n_classes, rows);
+    factor = factor ? factor : ones;
+    if (lies_in_columns(view, n_classes)) {
+        store_columns(view, row, n, g, n_classes, tile, factor, at_top, at_label);
+        return;
+    }
+    tile_to_rows(tile, factor, g->lanes, n_classes, rows);
     if (at_top)
         replace_classes(rows, n, n_classes, g->top, at_top);
     if (at_label && all_labelled(job, g))

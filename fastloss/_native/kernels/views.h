@@ -271,7 +271,7 @@ static void view_read_labels(const fl_view *view, fl_size start, fl_size n, int6
     view_walk(view, start, n, label_run, (char *)to, sizeof(int64_t));
 }
 
-static void view_write(const fl_view *view, fl_size start, fl_size n, T *from)
+static void view_write(const fl_view *view, fl_size start, fl_size n, const T *from)
 {
     view_walk(view, start, n, write_run, (char *)from, sizeof(T));
 }

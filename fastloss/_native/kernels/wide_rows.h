@@ -152,7 +152,8 @@ static void wide_log_softmax(wide_row *r, const row_group *g, T log)
 
 static void zero_row(const fl_view *view, fl_size start, fl_size n_classes)
 {
-    T zeros[CHUNK] = {0}, *direct = view->data ? view_direct(view) : NULL;
+    static const T zeros[CHUNK];
+    T *direct = view->data ? view_direct(view) : NULL;
     if (direct)
         memset(direct + start, 0, (size_t)n_classes * sizeof(T));
     else if (view->data)
