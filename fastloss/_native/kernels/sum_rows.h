@@ -92,20 +92,24 @@ FL_INLINE vf v_minus_total(vf y, const sum_constants *k, vf *low)
     return difference;
 }
 
-/* t - exp(x) total. For the likely class it is written (t - total) - (exp(x) - 1) total, because there t is close
+/* t - p total, p = exp(x). For the likely class it is written (t - total) - (exp(x) - 1) total, because there t is close
  * to the total when the gradient comes from a label. */
-FL_INLINE vf v_log_softmax_slope(vf x, vf t, const sum_constants *k)
+FL_INLINE vf v_log_softmax_slope(vf x, vf p, vf t, const sum_constants *k)
 {
-    vf p = v_exp(x, v_set(0)), product = p * k->total, difference = t, error = v_set(0), low;
+    vf product = p * k->total, difference = t, error = v_set(0), low;
     vf product_low = v_finite_or_zero(v_product_error(p, k->total, product)) + p * k->total_low;
     v_two_sum(&difference, &error, -product);
     vf unlikely = difference + v_finite_or_zero(error - product_low);
+    const vf within = v_where_lt(x, v_set((T)-0.6), v_set(0), v_where_lt(v_set(0), x, v_set(0), v_set(1)));
+    if (v_count_eq(within, v_set(1)) == 0) /* most vectors of more than a few classes: half of the time */
+        return unlikely;
     vf rest = v_minus_total(t, k, &low);
     vf likely = (rest + low) - v_expm1_nonpositive(x) * k->total;
-    return v_where_lt(x, v_set((T)-0.6), unlikely, v_where_lt(v_set(0), x, unlikely, likely));
+    return v_where_eq(within, v_set(0), unlikely, likely);
 }
 
-FL_INLINE vf sum_slope(int op, vf x, vf t, const sum_constants *k)
+/* `p` is exp(x) if the operation needs that. */
+FL_INLINE vf sum_slope(int op, vf x, vf p, vf t, const sum_constants *k)
 {
     if (is_margin(op)) {
         vf excess = v_margin_excess(x, k), slope = op == FL_MULTI_MARGIN ? v_set(1) : excess;
@@ -113,7 +117,7 @@ FL_INLINE vf sum_slope(int op, vf x, vf t, const sum_constants *k)
         return v_if_positive(excess, slope);
     }
     if (op == FL_LOG_SOFTMAX_GRAD)
-        return v_log_softmax_slope(x, t, k);
+        return v_log_softmax_slope(x, p, t, k);
     vf low, difference = v_minus_total(t, k, &low);
     return x * (difference + low);
 }
@@ -228,11 +232,26 @@ FL_INLINE sum_constants narrow_constants(const sum_rows *s, int lane)
                            v_load(s->total_low + lane)};
 }
 
+/* Where the rows of the next group lie: they are fetched as the classes are walked (see narrow_exps). */
+typedef struct {
+    const T *x, *t;
+} narrow_ahead;
+
+/* What does not lie in rows of type T: where there is nothing to fetch. */
+static const T *rows_ahead(const fl_view *view, fl_size at, const T *nothing)
+{
+    const T *direct = view->data ? view_direct(view) : NULL;
+    return direct ? direct + at : nothing;
+}
+
 /* The classes of WIDTH rows: their sums, without the term of the label if the operation has one. */
 FL_INLINE void add_narrow_classes(int op, const T *x, const T *t, fl_size n_classes, vf label, const sum_constants *k,
-                                  vf sum[N_SUMS], vf error[N_SUMS])
+                                  const narrow_ahead *ahead, vf sum[N_SUMS], vf error[N_SUMS])
 {
     for (fl_size c = 0; c < n_classes; c++, x += LANES, t += is_margin(op) ? 0 : LANES) {
+        v_prefetch(ahead->x + c * WIDTH);
+        if (!is_margin(op))
+            v_prefetch(ahead->t + c * WIDTH);
         sum_parts p = sum_terms(op, v_load(x), is_margin(op) ? v_set(0) : v_load(t), k);
         for (int i = 0; i < n_sums(op); i++) {
             if (is_margin(op))
@@ -244,8 +263,10 @@ FL_INLINE void add_narrow_classes(int op, const T *x, const T *t, fl_size n_clas
     }
 }
 
-static void narrow_sums(const fl_rows_job *job, const T *x, const T *t, row_group *g, sum_rows *s)
+static void narrow_sums(const fl_rows_job *job, fl_size row, const T *x, const T *t, row_group *g, sum_rows *s)
 {
+    const fl_size next = (row + g->lanes) * job->n_classes;
+    narrow_ahead ahead = {rows_ahead(&job->input, next, x), rows_ahead(&job->target, next, x)};
     for (int lane = 0; lane < g->lanes; lane += WIDTH) {
         const sum_constants k = narrow_constants(s, lane);
         const fl_size first = tile_lanes(job->n_classes, lane);
@@ -255,7 +276,10 @@ static void narrow_sums(const fl_rows_job *job, const T *x, const T *t, row_grou
             labels[i] = (T)g->label[lane + i];
         for (int i = 0; i < N_SUMS; i++)
             sum[i] = error[i] = v_set(0);
-        FOR_EACH_OP(job->op, add_narrow_classes, x + first, t + first, job->n_classes, v_load(labels), &k, sum, error)
+        FOR_EACH_OP(job->op, add_narrow_classes, x + first, t + first, job->n_classes, v_load(labels), &k, &ahead, sum,
+                    error)
+        ahead.x += WIDTH * job->n_classes;
+        ahead.t += WIDTH * job->n_classes;
         for (int i = 0; i < N_SUMS; i++) {
             v_store(sums[i], sum[i]);
             v_store(errors[i], error[i]);
@@ -270,13 +294,16 @@ static void narrow_sums(const fl_rows_job *job, const T *x, const T *t, row_grou
 }
 
 /* From the classes of WIDTH rows to their gradient, in place, and Hessian. */
-FL_INLINE void narrow_slopes(int op, T *x, const T *t, T *hess, fl_size n_classes, const sum_constants *k)
+FL_INLINE void narrow_slopes(int op, T *x, const T *t, T *hess, fl_size n_classes, const sum_constants *k,
+                             const T *result)
 {
-    for (fl_size at = 0; at < n_classes * LANES; at += LANES) {
+    for (fl_size at = 0; at < n_classes * LANES; at += LANES, result += WIDTH) {
         vf x_c = v_load(x + at);
+        v_prefetch_to_write(result);
         if (is_margin(op) && hess)
             v_store(hess + at, sum_curvature(op, x_c, k));
-        v_store(x + at, sum_slope(op, x_c, is_margin(op) ? v_set(0) : v_load(t + at), k));
+        const vf p = op == FL_LOG_SOFTMAX_GRAD ? v_exp(x_c, v_set(0)) : v_set(0);
+        v_store(x + at, sum_slope(op, x_c, p, is_margin(op) ? v_set(0) : v_load(t + at), k));
     }
 }
 
@@ -294,17 +321,18 @@ static void narrow_sum_group(const fl_rows_job *job, fl_size row, int n, row_gro
             g->label_logit[l] = g->label[l] >= 0 ? x[tile_entry(n_classes, l, g->label[l])] : 0;
         margin_constants(job, g, s);
     }
-    narrow_sums(job, x, t, g, s);
+    narrow_sums(job, row, x, t, g, s);
     if (op == FL_PROBABILITY_CROSS_ENTROPY)
         for (int l = 0; l < n; l++)
             if (s->sums[l][1] != 0)
                 note_no_probability(job, row + l, partial);
     if (op == FL_PROBABILITY_CROSS_ENTROPY || !job->grad.data)
         return;
-    for (int lane = 0; lane < g->lanes; lane += WIDTH) {
+    const T *result = rows_ahead(&job->grad, row * n_classes, x);
+    for (int lane = 0; lane < g->lanes; lane += WIDTH, result += WIDTH * n_classes) {
         const sum_constants k = narrow_constants(s, lane);
         const fl_size first = tile_lanes(n_classes, lane);
-        FOR_EACH_OP(op, narrow_slopes, x + first, t + first, with_hess ? hess + first : NULL, n_classes, &k)
+        FOR_EACH_OP(op, narrow_slopes, x + first, t + first, with_hess ? hess + first : NULL, n_classes, &k, result)
     }
     for (int l = 0; l < g->lanes; l++)
         if (is_margin(op) && g->label[l] >= 0) {
@@ -356,6 +384,14 @@ FL_INLINE void sum_part(int op, const T *x, const T *t, fl_size n, fl_size skip,
     }
 }
 
+/* A page ahead, where the processor's own prefetching ends. */
+FL_INLINE void fetch_sum_row(int op, const T *x, const T *t)
+{
+    v_prefetch((const char *)x + 4096);
+    if (!is_margin(op))
+        v_prefetch((const char *)t + 4096);
+}
+
 FL_INLINE void sum_strips(int op, const T *x, const T *t, fl_size n, fl_size skip, const sum_constants *k,
                           lane_sums sums[N_SUMS])
 {
@@ -366,6 +402,8 @@ FL_INLINE void sum_strips(int op, const T *x, const T *t, fl_size n, fl_size ski
             FL_UNROLL
             for (int j = 0; j < 4 * UNIT; j++) {
                 fl_size at = i + j * WIDTH;
+                if (j % UNIT == 0)
+                    fetch_sum_row(op, x + at, t ? t + at : x + at);
                 sum_parts p = sum_terms(op, v_load(x + at), t ? v_load(t + at) : v_set(0), k);
                 terms[0][j] = p.term[0];
                 terms[1][j] = p.term[1];
@@ -390,6 +428,7 @@ FL_INLINE void sum_strips(int op, const T *x, const T *t, fl_size n, fl_size ski
 typedef struct {
     const fl_rows_job *job;
     const T *x, *t; /* all of their memory, or NULL */
+    T *grad;
     fl_size start;
     FL_ALIGNED T x_chunk[CHUNK], t_chunk[CHUNK];
 } sum_row;
@@ -426,9 +465,15 @@ FL_INLINE void slopes_of_chunk(int op, const T *x, const T *t, fl_size n, const 
                                T *curvatures)
 {
     const vf zero = v_set(0);
+    FL_ALIGNED T p[CHUNK]; /* in a loop of their own, as the stages of a long formula (formulas.h) */
+    for (fl_size i = 0; i < n && op == FL_LOG_SOFTMAX_GRAD; i += WIDTH)
+        v_store(p + i, v_exp(v_load_up_to(x + i, n - i, zero), zero));
     for (fl_size i = 0; i < n; i += WIDTH) {
-        const vf x_i = v_load_up_to(x + i, n - i, zero);
-        v_store(slopes + i, sum_slope(op, x_i, is_margin(op) ? zero : v_load_up_to(t + i, n - i, zero), k));
+        const vf x_i = v_load_up_to(x + i, n - i, zero), p_i = op == FL_LOG_SOFTMAX_GRAD ? v_load(p + i) : zero;
+        if (i % LANES == 0)
+            v_prefetch_to_write((char *)(slopes + i) + 4096);
+        const vf t_i = is_margin(op) ? zero : v_load_up_to(t + i, n - i, zero);
+        v_store_up_to(slopes + i, n - i, sum_slope(op, x_i, p_i, t_i, k));
         if (is_margin(op) && curvatures)
             v_store(curvatures + i, sum_curvature(op, x_i, k));
     }
@@ -440,7 +485,8 @@ static void wide_slopes(sum_row *r, const row_group *g, const sum_rows *s, int l
     const sum_constants k = wide_constants(s, l);
     const int with_hess = is_margin(job->op) && job->hess.data;
     for (fl_size c = 0; c < job->n_classes; c += CHUNK) {
-        FL_ALIGNED T slopes[CHUNK], curvatures[CHUNK];
+        FL_ALIGNED T slope_chunk[CHUNK], curvatures[CHUNK];
+        T *slopes = r->grad ? r->grad + r->start + c : slope_chunk;
         const fl_size n = job->n_classes - c < CHUNK ? job->n_classes - c : CHUNK, label = (fl_size)g->label[l] - c;
         const T *x = input_chunk(r, c, n), *t = target_chunk(r, c, n);
         FOR_EACH_OP(job->op, slopes_of_chunk, x, t, n, &k, slopes, with_hess ? curvatures : NULL)
@@ -448,7 +494,8 @@ static void wide_slopes(sum_row *r, const row_group *g, const sum_rows *s, int l
             slopes[label] = margin_label_gradient(job, g, s, l);
             curvatures[label] = margin_label_hessian(job, g, s, l);
         }
-        view_write(&job->grad, r->start + c, n, slopes);
+        if (!r->grad)
+            view_write(&job->grad, r->start + c, n, slopes);
         if (with_hess)
             view_write(&job->hess, r->start + c, n, curvatures);
     }
@@ -461,6 +508,7 @@ static void wide_sum_group(const fl_rows_job *job, fl_size row, int n, row_group
     r.job = job;
     r.x = view_direct(&job->input);
     r.t = job->target.data ? view_direct(&job->target) : NULL;
+    r.grad = job->grad.data ? view_direct(&job->grad) : NULL;
     for (int l = 0; l < n; l++)
         if (g->label[l] >= 0)
             g->label_logit[l] = view_at(&job->input, (row + l) * job->n_classes + g->label[l]);
