@@ -22,10 +22,12 @@ FL_INLINE fl_size distance(fl_size stride) { return stride < 0 ? -stride : strid
 FL_INLINE int lies_in_columns(const fl_view *view, fl_size n_classes)
 {
     const int last = view->ndim - 1;
-    return last > 0 && view->shape[last] == n_classes && distance(view->strides[last - 1]) < distance(view->strides[last]);
+    if (last < 1 || view->shape[last] != n_classes)
+        return 0;
+    return distance(view->strides[last - 1]) < distance(view->strides[last]);
 }
 
-/* Of the rows of a group those that lie evenly spaced, from lane `lane` on, and their parts in each unit of the tile. */
+/* Of the rows of a group those that lie evenly spaced, from lane `lane` on, and their parts in the tile's units. */
 typedef struct {
     char *first; /* class 0 of the first */
     fl_size row_step, class_step;
@@ -136,8 +138,8 @@ static FL_OUTLINE void write_to_columns(const fl_view *view, fl_size row, int n,
 }
 
 /* Arguments as those of store_tile. */
-static FL_OUTLINE void store_columns(const fl_view *view, fl_size row, int n, const row_group *g, fl_size n_classes, const T *tile,
-                          const T *factor, const T *at_top, const T *at_label)
+static FL_OUTLINE void store_columns(const fl_view *view, fl_size row, int n, const row_group *g, fl_size n_classes,
+                                     const T *tile, const T *factor, const T *at_top, const T *at_label)
 {
     column_run r;
     for (int lane = 0; lane < n; lane += r.n) {

@@ -110,8 +110,8 @@ FL_INLINE void v_transpose_quads(vf r[QUAD])
 #endif
 }
 
-/* Rows by rows, transposed on the way. The last strip of a row overlaps the one before, so that nothing beyond the row is
- * touched. */
+/* Row by row, transposed on the way. The last strip of a row overlaps the one before, so that nothing beyond the row
+ * is touched. */
 FL_INLINE void load_rows(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g, T *tile)
 {
     FL_ALIGNED T scratch[TILE];
@@ -193,8 +193,8 @@ static void replace_classes(T *rows, int n, fl_size n_classes, const int64_t *at
             *(volatile T *)&rows[at[l]] = value[l]; /* volatile, or gcc makes a scatter of it, which is slower */
 }
 
-/* A tile into a rows x classes view. `factor` is what each row is multiplied by, `at_top` and `at_label` are what goes to
- * its maximum and to its label; any of them may be NULL. */
+/* A tile into a rows x classes view. `factor` is what each row is multiplied by, `at_top` and `at_label` are what goes
+ * to its maximum and to its label; any of them may be NULL. */
 static FL_OUTLINE void store_tile(const fl_rows_job *job, const fl_view *view, fl_size row, int n,
                                   const row_group *g, const T *tile, const T *factor, const T *at_top,
                                   const T *at_label)

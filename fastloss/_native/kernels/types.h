@@ -47,7 +47,7 @@ static inline void fl_add(fl_sum *total, double x)
 /* The sum in one number. Once it is infinite, lo holds NaN. */
 static inline double fl_total(fl_sum sum) { return sum.hi - sum.hi == 0 ? sum.hi + sum.lo : sum.hi; }
 
-/* From FL_MULTI_MARGIN on: the operations of sum_rows.h. */
+/* From FL_MULTI_MARGIN on: the operations of sum_terms.h. */
 enum fl_rows_op {
     FL_CROSS_ENTROPY, FL_NLL, FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP, FL_SOFTMAX_FOCAL,
     FL_MULTI_MARGIN, FL_MULTI_MARGIN_SQUARED, FL_PROBABILITY_CROSS_ENTROPY, FL_SOFTMAX_GRAD, FL_LOG_SOFTMAX_GRAD
