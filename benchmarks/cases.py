@@ -11,12 +11,14 @@ ELEMENTWISE = (
     "log_cosh_loss", "hinge_loss",
 )
 WIDTHS = (2, 4, 10, 32, 64, 100, 316, 1000, 3162, 10000, 32000, 128256)
+IMAGES = ((2, 3, 512, 512), (8, 21, 256, 256), (4, 150, 128, 128))
 SMOOTHING = 0.1
 
 #: group -> title in the report
 GROUPS = {
     "cross_entropy": "Cross-entropy, value and gradient, float32",
     "options": "Cross-entropy with class weights and label smoothing, and of probabilities, float32",
+    "images": "Cross-entropy of images (N x classes x height x width), value and gradient, float32",
     "forward": "Cross-entropy, value only, float32",
     "dtypes": "Other dtypes, value and gradient",
     "elementwise": "Elementwise losses, 10,000,000 elements, value and gradient, float32",
@@ -39,7 +41,8 @@ class Case:
     shape: tuple
     dtype: str = "float32"
     work: str = "value_and_grad"  # or "value", "grad_and_hess"
-    variant: str = ""  # of cross_entropy: "weights and smoothing", "probabilities"; of the memory: "strided"
+    #: of cross_entropy: "weights and smoothing", "probabilities", "images"; of the memory: "strided"
+    variant: str = ""
     condition: str = ""  # of "conditions": "idle", "busy", "pool"
     #: the same call of fastloss with other settings, timed in the same rounds: (name, the fields that differ)
     beside: tuple = ()
@@ -98,7 +101,7 @@ def make_target(case, generator, shape):
         rows = generator.random(shape, dtype=np.float32) + 0.01
         return (rows / rows.sum(axis=1, keepdims=True)).astype(case.dtype)
     if case.loss == "cross_entropy":
-        return generator.integers(0, shape[1], shape[0])
+        return generator.integers(0, shape[1], (shape[0], *shape[2:]))
     if case.loss in ("binary_cross_entropy_with_logits", "sigmoid_focal_loss"):
         return generator.integers(0, 2, shape).astype(case.dtype)
     if case.loss == "hinge_loss":
@@ -137,6 +140,8 @@ def softmax_cases():
     for shape in ((65536, 10), (4096, 1000), (512, 32000)):
         for variant in ("weights and smoothing", "probabilities"):
             yield Case("options", "cross_entropy", shape, variant=variant)
+    for shape in IMAGES:
+        yield Case("images", "cross_entropy", shape, variant="images")
     with_gradient = (("fastloss with gradient", (("work", "value_and_grad"),)),)
     for shape in CROSS_ENTROPY_SHAPES:
         yield Case("forward", "cross_entropy", shape, work="value", beside=with_gradient)

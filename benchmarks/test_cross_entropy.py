@@ -3,7 +3,7 @@
 from .suites import each_case, each_library
 
 
-@each_case("cross_entropy", "options", "forward", "call")
+@each_case("cross_entropy", "options", "images", "forward", "call")
 @each_library
 def test_cross_entropy(run, case, library):
     run(case, library)

@@ -42,6 +42,7 @@ def focal(x, y):
 FORMULAS = {
     "cross_entropy": cross_entropy,
     "cross_entropy strided": cross_entropy,
+    "cross_entropy images": cross_entropy,
     "cross_entropy weights and smoothing": weighted_cross_entropy,
     "cross_entropy probabilities": cross_entropy_of_probabilities,
     "binary_cross_entropy_with_logits": lambda x, y: jax.nn.softplus(x) - x * y,

@@ -31,6 +31,7 @@ FORMULAS = {
     "cross_entropy weights and smoothing": F.cross_entropy,
     "cross_entropy probabilities": F.cross_entropy,
     "cross_entropy strided": F.cross_entropy,
+    "cross_entropy images": F.cross_entropy,
     "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
     "mse_loss": F.mse_loss,
     "l1_loss": F.l1_loss,
