@@ -166,6 +166,13 @@ FL_INLINE void sum_part(int op, const T *x, const T *t, fl_size n, fl_size skip,
     }
 }
 
+/* On the baseline the vectors of a strip one after the other: they are 16. */
+#if FL_AVX512 || FL_AVX2
+#define STRIP_LOOP FL_UNROLL
+#else
+#define STRIP_LOOP FL_LANEWISE
+#endif
+
 /* A page ahead, where the processor's own prefetching ends. */
 FL_INLINE void fetch_sum_row(int op, const T *x, const T *t)
 {
@@ -181,7 +188,7 @@ FL_INLINE void sum_strips(int op, const T *x, const T *t, fl_size n, fl_size ski
         vf terms[N_SUMS][4 * UNIT], rounding[4 * UNIT];
         int whole = i + STRIP <= n, skipping = skip >= i && skip < i + STRIP;
         if (whole && !skipping)
-            FL_UNROLL
+            STRIP_LOOP
             for (int j = 0; j < 4 * UNIT; j++) {
                 fl_size at = i + j * WIDTH;
                 if (j % UNIT == 0)

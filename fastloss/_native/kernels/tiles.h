@@ -154,7 +154,7 @@ static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes
 }
 
 /* A tile into rows, each times its factor. */
-FL_INLINE void tile_to_rows(const T *tile, const T *factor, int lanes, fl_size n_classes, T *rows)
+static void tile_to_rows(const T *tile, const T *factor, int lanes, fl_size n_classes, T *rows)
 {
     if (n_classes < QUAD) {
         FL_ALIGNED T scaled[QUAD * LANES];

@@ -127,8 +127,10 @@ FL_INLINE uint64_t swapped64(uint64_t b)
 #define DEFINE_READ_LABEL(name, kind, width) DEFINE_READ(label_##name, label_of_##name, int64_t, width)
 INTEGER_KINDS(DEFINE_READ_INTEGER)
 OTHER_FLOATING_KINDS(DEFINE_READ_VALUE)
+#if !FL_DOUBLE /* else they are what is read */
 INTEGER_KINDS(DEFINE_READ_NUMBER)
 FLOATING_KINDS(DEFINE_READ_NUMBER)
+#endif
 INTEGER_KINDS(DEFINE_READ_LABEL)
 OTHER_FLOATING_KINDS(DEFINE_WRITE)
 
@@ -193,7 +195,7 @@ typedef void run_function(const fl_view *view, char *p, fl_size stride, fl_size 
         write_##name(p, stride, view->swapped, n, (const T *)buffer); \
         break;
 
-static void read_run(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer)
+static FL_OUTLINE void read_run(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer)
 {
     switch (view->kind) {
         INTEGER_KINDS(CASE_READ)
@@ -201,13 +203,17 @@ static void read_run(const fl_view *view, char *p, fl_size stride, fl_size n, vo
     }
 }
 
-static void number_run(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer)
+#if FL_DOUBLE
+#define number_run read_run
+#else
+static FL_OUTLINE void number_run(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer)
 {
     switch (view->kind) {
         INTEGER_KINDS(CASE_NUMBER)
         FLOATING_KINDS(CASE_NUMBER)
     }
 }
+#endif
 
 static void label_run(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer)
 {
@@ -216,7 +222,7 @@ static void label_run(const fl_view *view, char *p, fl_size stride, fl_size n, v
     }
 }
 
-static void write_run(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer)
+static FL_OUTLINE void write_run(const fl_view *view, char *p, fl_size stride, fl_size n, void *buffer)
 {
     switch (view->kind) {
         FLOATING_KINDS(CASE_WRITE)

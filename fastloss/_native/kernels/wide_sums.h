@@ -392,7 +392,7 @@ FL_INLINE void copy_strip(top_strip *top, const void *x, int halves, fl_size n, 
 {
     const vf least = v_set((T)-INFINITY);
     top->ties = 0;
-    FL_UNROLL
+    REST_LOOP
     for (fl_size k = 0; k < STRIP; k += WIDTH) {
         const vf v = n > k ? v_load_classes(x, halves, k, n - k, least) : least;
         v_store_classes(top->x, halves, k, WIDTH, v_where_eq(v, maximum, least, v));
