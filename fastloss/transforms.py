@@ -317,7 +317,7 @@ def log_softmax_grad(y, dy, *, axis=-1, out=None, n_threads=None):
 
     Notes
     -----
-    Within 4 ULP of the larger of the two terms that are subtracted. Where :math:`y_c > -0.6` those are
+    Within 4 ULP of the larger of the two terms that are subtracted. Where :math:`-0.6 \le y_c \le 0` those are
     :math:`dy_c - \sum_k dy_k` and :math:`(\exp(y_c) - 1) \sum_k dy_k`, both of them accurate, so that a likely class
     has all its digits when `dy` comes from a label: the gradient of ``-log_softmax(x)[0]`` at a logit gap of 40 is
     -4e-18, not 0.

@@ -47,6 +47,7 @@ cdef extern from "kernels/types.h" nogil:
         FL_MAX_PARAMETERS
         FL_MAX_CHECKS
         FL_VALUE, FL_GRAD, FL_HESS
+        FL_WRT_INPUT
     ctypedef struct fl_check:
         const fl_view *view
         double low, high
@@ -90,7 +91,7 @@ cdef enum reductions:
 # The reduction's code; ValueError if there is none of that name.
 cdef int reduction_of(reduction) except -1
 
-# `array` as a NumPy array that the kernels can read: itself, unless it is none or of another kind.
+# `array` as a NumPy array that the kernels can read: a view of it, unless it is none or of another kind.
 cdef object readable(str name, array)
 
 # Whether an array has the shape of another (without dimension `left_out` of that, if it is not negative).
@@ -99,8 +100,9 @@ cdef bint shaped_like(cnp.ndarray array, cnp.ndarray other, int left_out) noexce
 # A new array of the shape and the memory order of `array`.
 cdef object new_like(array, dtype)
 
-# Where gradient and Hessian go: (grad, hess, out), new arrays or views of those in `out`, which is then what is
-# returned. `others` are the remaining arguments (or None), which neither may overlap.
+# Where gradient and Hessian go: (grad, hess, out), new arrays or those in `out`, which is then what is returned. To be
+# described by fill_view() at once: views are made of them only where they are no plain arrays. `others` are the
+# remaining arguments (or None), which neither may overlap.
 cdef tuple take_outputs(int want, out, input, dtype, tuple others)
 
 # `normalizer` as a number, 0 if it is None; ValueError unless it is positive and the reduction "mean".

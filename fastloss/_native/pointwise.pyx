@@ -186,6 +186,26 @@ cdef object take_weight(fl_pointwise_job *job, str name, weight, input, fl_view 
     return weight
 
 
+cdef object take_upstream(fl_pointwise_job *job, grad_output, int reduction, input):
+    """The upstream gradient: a number into job.scale, or an array of a number an element."""
+    if grad_output is None:
+        return None
+    if reduction != NONE:
+        job.scale = _check.upstream_number(grad_output)
+        return None
+    grad_output = _check.broadcast("grad_output", readable("grad_output", grad_output), input.shape)
+    fill_view(&job.grad_output, grad_output, -1)
+    return grad_output
+
+
+cdef int number_of_argument(wrt, Loss loss) except -1:
+    if type(wrt) is str and wrt == "input":
+        return FL_WRT_INPUT
+    if not isinstance(wrt, str) or wrt not in loss.wrt:
+        raise _check.wrt_error(wrt, loss.wrt)
+    return loss.wrt.index(wrt)
+
+
 cdef int working_kind(int input_kind, int target_kind, bint small_targets) noexcept:
     """float64 if input or target need it: rounding a float64 target to float32 would show in the difference."""
     if input_kind < FL_F16 or input_kind == FL_F64 or target_kind == FL_F64:
@@ -258,10 +278,7 @@ def run(int want, out, grad_output, wrt, tuple arguments):
     clear(&job)
     job.loss = loss.number
     job.want = want
-    if type(wrt) is not str or wrt != "input":
-        if not isinstance(wrt, str) or wrt not in loss.wrt:
-            raise _check.wrt_error(wrt, loss.wrt)
-        job.wrt = loss.wrt.index(wrt)
+    job.wrt = number_of_argument(wrt, loss)
     input = readable("input", input)
     target = readable("target", target)
     if not shaped_like(target, input, -1):
@@ -287,12 +304,7 @@ def run(int want, out, grad_output, wrt, tuple arguments):
     weight = take_weight(&job, "weight", weight, input, &job.weight, checked)
     sample_weight = take_weight(&job, "sample_weight", sample_weight, input, &job.sample_weight, checked)
     job.weight_counts = loss.weight_counts
-    if how != NONE:
-        job.scale = 1 if grad_output is None else _check.upstream_number(grad_output)
-        grad_output = None
-    elif grad_output is not None:
-        grad_output = _check.broadcast("grad_output", readable("grad_output", grad_output), input.shape)
-        fill_view(&job.grad_output, grad_output, -1)
+    grad_output = take_upstream(&job, grad_output, how, input)
     threads = threads_for(job.n_blocks, n_threads)
     others = (target, weight, sample_weight, grad_output)
     if arrays:

@@ -32,8 +32,9 @@ typedef struct {
     char *first; /* class 0 of the first */
     fl_size row_step, class_step;
     int lane, n, n_parts;
+    int direct; /* numbers of type T, side by side */
     struct {
-        int lane, n, direct; /* direct: numbers of type T, side by side, that fill the unit */
+        int lane, n, direct; /* direct: and they fill the unit */
         fl_size start, entry; /* bytes from the first row; where class 0 is in the tile */
     } parts[GROUP / LANES + 1];
 } column_run;
@@ -52,15 +53,15 @@ static void open_columns(const fl_view *view, fl_size row, int lane, int n, fl_s
         index = d > 0 ? index / view->shape[d] : 0;
         r->first += at * view->strides[d];
     }
-    const int direct = view->kind == WORKING_KIND && !view->swapped && r->row_step == (fl_size)sizeof(T) &&
-                       r->class_step % (fl_size)sizeof(T) == 0 && (uintptr_t)r->first % sizeof(T) == 0;
+    r->direct = view->kind == WORKING_KIND && !view->swapped && r->row_step == (fl_size)sizeof(T) &&
+                r->class_step % (fl_size)sizeof(T) == 0 && (uintptr_t)r->first % sizeof(T) == 0;
     for (int l = lane, part; l < lane + r->n; l += part) {
         const int left = lane + r->n - l, unit = LANES - l % LANES;
         part = left < unit ? left : unit;
         r->parts[r->n_parts].lane = l;
         r->parts[r->n_parts].n = part;
         r->parts[r->n_parts].entry = tile_entry(n_classes, l, 0);
-        r->parts[r->n_parts].direct = direct && part == LANES;
+        r->parts[r->n_parts].direct = r->direct && part == LANES;
         r->parts[r->n_parts++].start = (l - lane) * r->row_step;
     }
 }
@@ -101,7 +102,7 @@ static void replace_in_columns(const fl_view *view, const column_run *r, const i
         T one = value[l];
         if (at[l] < 0)
             continue;
-        if (r->parts[0].direct)
+        if (r->direct)
             *(volatile T *)(row + at[l] * r->class_step) = one; /* see replace_classes */
         else
             write_run(view, row + at[l] * r->class_step, r->row_step, 1, &one);

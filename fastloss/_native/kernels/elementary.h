@@ -29,8 +29,8 @@ FL_INLINE vf v_polynomial_block(const T *c, int n, vf x, vf x2)
     return n > 2 ? v_fma(high, x2, low) : low;
 }
 
-/* How many exponentials are computed side by side, each step for all of them: a processor looks ahead some hundred
- * operations, less than three of these formulas, of which each waits for itself. So two take less time than one after
+/* How many exponentials are computed side by side, each step for all of them: a processor looks ahead some two
+ * hundred operations, a few of these formulas, of which each waits for itself. So two take less time than one after
  * the other (4 % of 2048 classes with AVX-512), and without fma, where a formula has half as many steps again, four
  * (a tenth of 512x32000); more do not fit into the registers. */
 #if FL_SCALAR

@@ -4,6 +4,8 @@
 #ifndef FASTLOSS_FORMULAS_H
 #define FASTLOSS_FORMULAS_H
 
+#include <assert.h>
+
 #include "elementary.h"
 #include "types.h"
 
@@ -18,10 +20,10 @@ typedef struct {
     vf hi, lo;
 } pair;
 
-/* A long formula in stages, each a loop of its own over a chunk. The processor looks ahead some two hundred operations:
+/* A long formula in stages, each a loop of its own over SPAN elements. The processor looks ahead some two hundred operations:
  * in one loop a formula of half as many has few vectors on their way, and these wait for themselves; a part of it has
  * more (binary_cross_entropy_with_logits: a fifth of the time with AVX2, a seventh with AVX-512). */
-enum { MOST_STAGES = 4, MOST_CARRIED = 12 };
+enum { MOST_STAGES = 4, MOST_CARRIED = 12, SPAN = 2048 / (int)sizeof(T) }; /* 24 kB of stack at most */
 
 typedef struct {
     T *memory[MOST_CARRIED]; /* where a vector's stages leave something for later ones */
@@ -35,6 +37,7 @@ FL_INLINE vf v_carried(stages *s, int stage, vf x)
 {
     if (s == NULL)
         return x;
+    assert(s->n < MOST_CARRIED);
     T *at = s->memory[s->n++];
     if (s->stage > stage)
         return v_load(at);

@@ -150,6 +150,12 @@ FL_INLINE pair v_product_pair(pair a, pair b)
     return (pair){hi, v_product_error(a.hi, b.hi, hi) + (a.hi * b.lo + a.lo * b.hi)};
 }
 
+FL_INLINE pair v_carried_pair(stages *st, int stage, pair x)
+{
+    vf hi = v_carried(st, stage, x.hi); /* one after the other, in each stage: they are numbered in this order */
+    return (pair){hi, v_carried(st, stage, x.lo)};
+}
+
 FL_INLINE pair v_sum_pair(pair a, pair b)
 {
     pair sum = {a.hi, a.lo + b.lo};
@@ -163,12 +169,13 @@ FL_INLINE vf v_power(pair x, vf gamma, stages *st)
     const vf smallest = v_set(PICK(0x1p-126f, 0x1p-1022));
     x.lo = v_where_lt(x.hi, smallest, v_set(0), x.lo);
     x.hi = v_where_lt(x.hi, smallest, smallest, x.hi);
-    x = (pair){v_carried(st, 2, x.hi), v_carried(st, 2, x.lo)};
+    x = v_carried_pair(st, 2, x);
     pair log = v_log_pair(x, v_carried(st, 2, v_log(x.hi)));
     vf hi = gamma * log.hi, lo = v_fma(gamma, log.lo, v_product_error(gamma, log.hi, hi));
     vf exponent = hi + lo;
     vf tail = v_carried(st, 3, lo - (exponent - hi));
-    return v_exp(v_carried(st, 3, exponent), tail);
+    exponent = v_carried(st, 3, exponent);
+    return v_exp(exponent, tail);
 }
 
 /* a C q^gamma: C = (1 - y) softplus(z) + y softplus(-z), the cross-entropy; q = (1 - y) sigmoid(z) + y sigmoid(-z), the
@@ -190,8 +197,8 @@ FL_INLINE terms sigmoid_focal_terms(vf z, vf y, const vf *p, stages *st)
     pair one = {v_set(1), v_set(0)}, denominator = v_sum_pair(one, e);
     vf inverse = v_set(1) / denominator.hi;
     pair large = v_quotient_pair(one, denominator, inverse);
-    e = (pair){v_carried(st, 1, e.hi), v_carried(st, 1, e.lo)};
-    large = (pair){v_carried(st, 1, large.hi), v_carried(st, 1, large.lo)};
+    e = v_carried_pair(st, 1, e);
+    large = v_carried_pair(st, 1, large);
     inverse = v_carried(st, 1, inverse);
     pair small = v_product_pair(e, large);
     denominator = v_sum_pair(one, e);

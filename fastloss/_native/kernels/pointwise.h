@@ -98,7 +98,7 @@ FL_INLINE void store_derivative(T *to, vf x, int streaming, line_stream *stream)
 
 /* What stages leave for each other: an array each, because of one alone the compiler would write all or nothing. */
 #define EACH_CARRIED(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
-#define DEFINE_CARRIED(k) FL_ALIGNED T carried##k[CHUNK];
+#define DEFINE_CARRIED(k) FL_ALIGNED T carried##k[SPAN];
 #define NAME_CARRIED(k) carried##k,
 
 /* One stage of a formula, for the vector that begins at i; those without stages have the last one alone. */
@@ -115,7 +115,40 @@ FL_INLINE terms terms_at(formula *f, int n_parameters, fl_size i, const T *x, co
     return f(v_load(x + i), v_load(y + i), parameters, &s);
 }
 
-/* n is a multiple of map_step() vectors; grad may be x. Every argument up to `cost` is a constant where this is
+/* Where a loop writes; what is not wanted is not used. */
+typedef struct {
+    T *value, *grad, *hess;
+} map_results;
+
+/* What becomes of a step's terms, of elements from `start` on. */
+FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost, fl_size start, const T *x, const T *y,
+                          split_scale factor, const map_results *r, lane_sums *sums, int far, result_streams *streams)
+{
+    const int adds = want & FL_VALUE && map_adds(cost), sends = cost == FL_LIGHT && far;
+    const int fetches_results = waits_for_memory(cost) && DEEP > 1; /* with AVX2 for a fiftieth of the time only */
+    FL_UNROLL
+    for (int k = 0; k < step; k++) {
+        const fl_size i = start + k * WIDTH;
+        if (want & FL_VALUE)
+            v_store(r->value + i, t[k].value);
+        if (adds)
+            v_two_sum(&sums->sum[k % UNIT], &sums->error[k % UNIT], t[k].value);
+        if (far && k == 0 && (cost == FL_LIGHT || fetches_results)) {
+            fetch_ahead(x + i, step, 0);
+            fetch_ahead(y + i, step, 0);
+            if (fetches_results && want & FL_GRAD)
+                fetch_ahead(r->grad + i, step, 1);
+            if (fetches_results && want & FL_HESS)
+                fetch_ahead(r->hess + i, step, 1);
+        }
+        if (want & FL_GRAD)
+            store_derivative(r->grad + i, v_scaled(t[k].grad[wrt], factor), sends, &streams->grad);
+        if (want & FL_HESS)
+            store_derivative(r->hess + i, v_scaled(t[k].hess[wrt], factor), sends, &streams->hess);
+    }
+}
+
+/* n is a multiple of map_step() vectors, of a formula in stages at most SPAN elements; grad may be x. Every argument up to `cost` is a constant where this is
  * inlined. All operands of a step are loaded before its results are written, which might overwrite them for all the
  * compiler knows: otherwise it would compute one vector after the other. */
 FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int cost, const T *x, const T *y,
@@ -123,12 +156,12 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
                          lane_sums *sums, result_streams *streams)
 {
     const split_scale factor = *scale;
-    const int adds = want & FL_VALUE && map_adds(cost), step = map_step(want, wrt, cost);
+    const map_results results = {value, grad, hess};
+    const int step = map_step(want, wrt, cost);
     EACH_CARRIED(DEFINE_CARRIED)
     T *const carried[] = {EACH_CARRIED(NAME_CARRIED)};
     lane_sums local = *sums;
     result_streams local_streams;
-    const int fetches_results = waits_for_memory(cost) && DEEP > 1; /* with AVX2 for a fiftieth of the time only */
     int far = streams != NULL;
     if (cost == FL_LIGHT && far)
         local_streams = *streams;
@@ -142,32 +175,11 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
         for (int k = 0; k < step; k++)
             t[k] = terms_at(f, n_parameters, start + k * WIDTH, x, y, p, carried, MOST_STAGES);
         FL_KEEP_ONE_LOOP(far);
-        FL_UNROLL
-        for (int k = 0; k < step; k++) {
-            const fl_size i = start + k * WIDTH;
-            if (want & FL_VALUE)
-                v_store(value + i, t[k].value);
-            if (adds)
-                v_two_sum(&local.sum[k % UNIT], &local.error[k % UNIT], t[k].value);
-            if (far && k == 0 && (cost == FL_LIGHT || fetches_results)) {
-                fetch_ahead(x + i, step, 0);
-                fetch_ahead(y + i, step, 0);
-                if (fetches_results && want & FL_GRAD)
-                    fetch_ahead(grad + i, step, 1);
-                if (fetches_results && want & FL_HESS)
-                    fetch_ahead(hess + i, step, 1);
-            }
-            if (want & FL_GRAD)
-                store_derivative(grad + i, v_scaled(t[k].grad[wrt], factor), cost == FL_LIGHT && far,
-                                 &local_streams.grad);
-            if (want & FL_HESS)
-                store_derivative(hess + i, v_scaled(t[k].hess[wrt], factor), cost == FL_LIGHT && far,
-                                 &local_streams.hess);
-        }
+        take_terms(t, step, want, wrt, cost, start, x, y, factor, &results, &local, far, &local_streams);
     }
     if (cost == FL_LIGHT && far)
         *streams = local_streams;
-    if (adds)
+    if (want & FL_VALUE && map_adds(cost))
         *sums = local;
 }
 
@@ -363,7 +375,7 @@ typedef struct {
     const fl_pointwise_job *job;
     map_kernel *map;
     int maps_target, weighs, map_adds;
-    fl_size multiple; /* of which the map takes so many elements */
+    fl_size multiple, most; /* the map takes so many elements, or a multiple of that, and at most so many */
     int far; /* see is_far() */
     result_streams streams;
     split_scale scale;    /* of the derivatives, if nothing else weighs them */
@@ -379,6 +391,7 @@ static void open_pass(block_pass *b, const fl_pointwise_job *job)
     const int cost = LOSS_MAPS[job->loss].cost, step = map_step(job->want, job->wrt, cost);
     b->map_adds = map_adds(cost);
     b->multiple = step > UNIT ? step * WIDTH : LANES;
+    b->most = cost == FL_STAGED ? SPAN : CHUNK;
     open_operand(&b->input, &job->input);
     open_operand(&b->target, job->target.data ? &job->target : &job->input);
     open_operand(&b->value, &job->value);
@@ -405,6 +418,21 @@ static const T *target_of_chunk(block_pass *b, fl_size start, fl_size n, fl_size
     return b->target.scratch;
 }
 
+static void map_chunk(block_pass *b, const T *x, const T *y, const T **p, fl_size n, T *value, T *grad, T *hess,
+                      result_streams *streams)
+{
+    if (n <= b->most) {
+        b->map(x, y, p, n, &b->scale, value, grad, hess, &b->sums, streams);
+        return;
+    }
+    for (fl_size i = 0, part; i < n; i += part) {
+        part = n - i < b->most ? n - i : b->most;
+        b->map(x + i, y + i, p, part, &b->scale, value + i, grad + i, hess + i, &b->sums, streams);
+        for (int k = 0; k < b->job->n_parameters; k++)
+            p[k] += part;
+    }
+}
+
 static void run_chunk(block_pass *b, fl_size start, fl_size n)
 {
     const fl_pointwise_job *job = b->job;
@@ -422,7 +450,7 @@ static void run_chunk(block_pass *b, fl_size start, fl_size n)
     }
     T *v = result_chunk(&b->value, start, n, whole), *g = result_chunk(&b->grad, start, n, whole);
     T *h = result_chunk(&b->hess, start, n, whole);
-    b->map(x, y, p, whole, &b->scale, v, g, h, &b->sums, n == whole && b->far ? &b->streams : NULL);
+    map_chunk(b, x, y, p, whole, v, g, h, n == whole && b->far ? &b->streams : NULL);
     if (b->weighs && job->want & FL_GRAD)
         weigh_derivatives(g, w, u, n, job->scale);
     if (b->weighs && job->want & FL_HESS)

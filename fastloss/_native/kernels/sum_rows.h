@@ -67,10 +67,10 @@ static void narrow_sums(const fl_rows_job *job, fl_size row, const T *x, const T
             v_store(errors[i], error[i]);
         }
         for (int i = 0; i < WIDTH; i++) {
-            fl_sum row[N_SUMS];
+            fl_sum of_row[N_SUMS];
             for (int j = 0; j < N_SUMS; j++)
-                row[j] = (fl_sum){sums[j][i], errors[j][i]};
-            finish_sums(job, lane + i, row, g, s);
+                of_row[j] = (fl_sum){sums[j][i], errors[j][i]};
+            finish_sums(job, lane + i, of_row, g, s);
         }
     }
 }

@@ -135,7 +135,7 @@ INTEGER_KINDS(DEFINE_READ_LABEL)
 OTHER_FLOATING_KINDS(DEFINE_WRITE)
 
 #if FL_CONVERTS_HALVES
-/* What is not contiguous is brought together first, so that a NaN has the same bits from any layout. */
+/* What is not contiguous is brought together first: one conversion for any layout. */
 static void read_f16(const char *p, fl_size stride, int swap, fl_size n, T *to)
 {
     uint16_t halves[CHUNK];
