@@ -159,7 +159,7 @@ FL_INLINE maximum_split v_split_maximum(vf maximum)
 
 /* exp(x - maximum), x <= maximum, of n vectors: up to MOST_EXPS, or a multiple of that up to a strip; exactly 1 at the
  * maximum. At most 1.1 ULP. All reduced arguments come first: each is the half of a chain of operations, and of halves
- * the processor has twice as many on their way (a twelfth of 128x32000 with AVX2). */
+ * the processor has twice as many on their way (7 % of 128x32000 with AVX2). */
 FL_INLINE void v_exps_below(const vf *x, int n, maximum_split m, vf *e)
 {
     enum { MOST = 4 * LANES / WIDTH };

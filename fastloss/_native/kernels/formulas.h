@@ -20,9 +20,9 @@ typedef struct {
     vf hi, lo;
 } pair;
 
-/* A long formula in stages, each a loop of its own over SPAN elements. The processor looks ahead some two hundred operations:
- * in one loop a formula of half as many has few vectors on their way, and these wait for themselves; a part of it has
- * more (binary_cross_entropy_with_logits: a fifth of the time with AVX2, a seventh with AVX-512). */
+/* A long formula in stages, each a loop of its own over SPAN elements. The processor looks ahead some two hundred
+ * operations: in one loop a formula of half as many has few vectors on their way, and these wait for themselves; a
+ * part of it has more (binary_cross_entropy_with_logits: a fifth of the time with AVX2, a seventh with AVX-512). */
 enum { MOST_STAGES = 4, MOST_CARRIED = 12, SPAN = 2048 / (int)sizeof(T) }; /* 24 kB of stack at most */
 
 typedef struct {

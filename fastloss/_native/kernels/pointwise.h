@@ -47,9 +47,10 @@ FL_INLINE vf v_scaled(vf x, split_scale scale)
 #endif
 }
 
-/* Vectors computed side by side for a value and its gradient where the formula is long: a chain of a hundred operations
- * is more than the processor looks ahead, and it waits for each (a fifth of the time of gaussian_nll and of exponential).
- * With 16 registers it gains little, and for the other derivatives, but those that boosters ask for, not its size. */
+/* Vectors computed side by side for a value and its gradient where the formula is long: a chain of a hundred
+ * operations is half of what the processor looks ahead, and it waits for each (a fifth of the time of gaussian_nll and
+ * of exponential). With 16 registers it gains little, and for the other derivatives, but those that boosters ask for, not
+ * its size. */
 #if FL_AVX512
 enum { DEEP = 4 };
 #else
@@ -148,9 +149,9 @@ FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost,
     }
 }
 
-/* n is a multiple of map_step() vectors, of a formula in stages at most SPAN elements; grad may be x. Every argument up to `cost` is a constant where this is
- * inlined. All operands of a step are loaded before its results are written, which might overwrite them for all the
- * compiler knows: otherwise it would compute one vector after the other. */
+/* n is a multiple of map_step() vectors, of a formula in stages at most SPAN elements; grad may be x. Every argument
+ * up to `cost` is a constant where this is inlined. All operands of a step are loaded before its results are written,
+ * which might overwrite them for all the compiler knows: otherwise it would compute one vector after the other. */
 FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int cost, const T *x, const T *y,
                          const T *const *p, fl_size n, const split_scale *scale, T *value, T *grad, T *hess,
                          lane_sums *sums, result_streams *streams)

@@ -21,9 +21,10 @@ static const double *load_weights(const fl_view *weight, const fl_view *sample_w
     return product;
 }
 
-/* What there is, is a constant where this is inlined: one loop instead of three takes a third less time. */
-FL_INLINE void weigh_each(int has_weight, int has_upstream, T *x, const double *weight, const double *upstream, fl_size n,
-                          double scale)
+/* What there is, is a constant where this is inlined: one loop, where each step had one (with the vector check of the
+ * weights a quarter of the time of mse_loss). */
+FL_INLINE void weigh_each(int has_weight, int has_upstream, T *x, const double *weight, const double *upstream,
+                          fl_size n, double scale)
 {
     for (fl_size i = 0; i < n; i++) {
         double factor = has_weight ? scale * weight[i] : scale;

@@ -67,7 +67,7 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
     for (fl_size row = first; row < last; row += rows) {
         int n = last - row < rows ? (int)(last - row) : rows;
         /* loops of constant length become vectors: they compute with the lanes beyond the rows, too, which load_group
-         * fills but for what the other losses add (all of it would be a tenth of a small call) */
+         * fills but for what the other losses add (all of it was 7 % of a small call) */
         if (n % LANES && job->op >= FL_SOFTMAX_FOCAL)
             memset(&g, 0, sizeof g);
         g.lanes = (n + WIDTH - 1) / WIDTH * WIDTH;

@@ -91,8 +91,8 @@ FL_INLINE vf v_minus_total(vf y, const sum_constants *k, vf *low)
     return difference;
 }
 
-/* t - p total, p = exp(x). For the likely class it is written (t - total) - (exp(x) - 1) total, because there t is close
- * to the total when the gradient comes from a label. */
+/* t - p total, p = exp(x). For the likely class it is written (t - total) - (exp(x) - 1) total, because there t is
+ * close to the total when the gradient comes from a label. */
 FL_INLINE vf v_log_softmax_slope(vf x, vf p, vf t, const sum_constants *k)
 {
     vf product = p * k->total, difference = t, error = v_set(0), low;
@@ -100,7 +100,7 @@ FL_INLINE vf v_log_softmax_slope(vf x, vf p, vf t, const sum_constants *k)
     v_two_sum(&difference, &error, -product);
     vf unlikely = difference + v_finite_or_zero(error - product_low);
     const vf within = v_where_lt(x, v_set((T)-0.6), v_set(0), v_where_lt(v_set(0), x, v_set(0), v_set(1)));
-    if (v_count_eq(within, v_set(1)) == 0) /* most vectors of more than a few classes: half of the time */
+    if (v_count_eq(within, v_set(1)) == 0) /* most vectors of more than a few classes */
         return unlikely;
     vf rest = v_minus_total(t, k, &low);
     vf likely = (rest + low) - v_expm1_nonpositive(x) * k->total;
@@ -202,8 +202,8 @@ static void note_no_probability(const fl_rows_job *job, fl_size row, fl_rows_par
         partial->bad_target = find_no_probability(&job->target, start, job->n_classes);
 }
 
-/* The loops over classes, compiled once for each operation, of which each needs a case here. What surrounds them is not:
- * it was half of their code. */
+/* The loops over classes, compiled once for each operation, of which each needs a case here. What surrounds them is
+ * not: it was half of their code. */
 #define FOR_EACH_OP(op, loop, ...)                       \
     switch (op) {                                        \
     case FL_MULTI_MARGIN:                                \

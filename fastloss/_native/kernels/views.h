@@ -261,8 +261,8 @@ FL_INLINE void view_walk(const fl_view *view, fl_size start, fl_size n, run_func
     }
 }
 
-/* What is wide and contiguous is fetched ahead: 4 million int64 take a quarter less time that way, and float16, which is
- * short already, would take a third more. */
+/* What is wide and contiguous is fetched ahead: 4 million int64 take a quarter less time that way, and float16, which
+ * is short already, would take a third more. */
 static void view_read(const fl_view *view, fl_size start, fl_size n, T *to)
 {
     enum { STEP = 128, AHEAD = 8192 };

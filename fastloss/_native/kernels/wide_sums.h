@@ -194,7 +194,7 @@ static T base_at(const row_base *base, fl_size i)
 typedef struct {
     lane_sums exp; /* of all classes but the maxima of the first one's strip; if the target spreads something, also */
     lane_sums base, distance;      /* base of the same classes; base (maximum - x) of all, */
-    vf ties[UNIT], base_top[UNIT]; /* how many maxima have been left out, those of the last strip too, and their bases */
+    vf ties[UNIT], base_top[UNIT]; /* how many maxima have been left out, those of the last strip too; their bases */
 } row_sums;
 
 static const row_sums NO_ROW_SUMS;
