@@ -419,6 +419,8 @@ static const T *target_of_chunk(block_pass *b, fl_size start, fl_size n, fl_size
     return b->target.scratch;
 }
 
+/* In as many pieces as the map takes: a loop in the map itself kept the compiler from leaving out what no result of a
+ * formula in stages needs. */
 static void map_chunk(block_pass *b, const T *x, const T *y, const T **p, fl_size n, T *value, T *grad, T *hess,
                       result_streams *streams)
 {
