@@ -216,6 +216,17 @@ def test_probabilities_sum_to_1(dtype):
     np.testing.assert_allclose(fl.softmax(input).sum(axis=1, dtype=float), 1, rtol=8 * np.finfo(dtype).eps)
 
 
+@both_dtypes
+@pytest.mark.parametrize("width", [3, 65, 300, 5000])
+def test_a_certain_class_has_probability_1(width, dtype):
+    """More than 1 would be refused where probabilities are asked for (binary_cross_entropy, say)."""
+    maxima = np.random.default_rng(0).uniform(-200, 200, 500).astype(dtype)
+    input = np.full((len(maxima), width), -INF, dtype)
+    input[np.arange(len(maxima)), np.arange(len(maxima)) % width] = maxima
+    p = fl.softmax(input)
+    np.testing.assert_array_equal(p.max(axis=1), 1)
+
+
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 

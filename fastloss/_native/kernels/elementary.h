@@ -76,12 +76,11 @@ FL_INLINE vf v_one_plus_times(vf s, vf power)
 #endif
 }
 
-/* exp(d) from its reduced argument r = d - k log 2, `biased` being k + EXPONENT_MAGIC; 0 below the smallest normal
- * number. A multiplication by 2^k, not an addition to the exponent: the latter turns some NaNs into numbers. */
-FL_INLINE void v_exps_of_reduced(const vf *d, const vf *biased, const vf *r, int n, vf *e)
+/* 2^k exp(r) of reduced arguments r, `biased` being k + EXPONENT_MAGIC. A multiplication by 2^k, not an addition to the
+ * exponent: the latter turns some NaNs into numbers. */
+FL_INLINE void v_exps_of_reduced(const vf *biased, const vf *r, int n, vf *e)
 {
     static const T q[] = PICK(EXP_Q_F32, EXP_Q_F64);
-    const T smallest = PICK(-0x1.5d58ap+6f, -0x1.6232bdd7abcd2p+9); /* log of the smallest normal, rounded up */
     const int degree = PICK(EXP_Q_F32_DEGREE, EXP_Q_F64_DEGREE), last = last_block(degree);
     vf r2[MOST_EXPS], r4[MOST_EXPS], p[MOST_EXPS];
     SIDE_BY_SIDE(i, n) r2[i] = r[i] * r[i];
@@ -96,8 +95,15 @@ FL_INLINE void v_exps_of_reduced(const vf *d, const vf *biased, const vf *r, int
     SIDE_BY_SIDE(i, n)
     {
         const vf power = v_from_bits(v_bits(biased[i]) << MANTISSA_BITS);
-        e[i] = v_zero_where_lt(d[i], v_set(smallest), v_one_plus_times(p[i], power));
+        e[i] = v_one_plus_times(p[i], power);
     }
+}
+
+/* Without what is below the smallest normal number. */
+FL_INLINE vf v_zero_unless_normal(vf d, vf e)
+{
+    const T smallest = PICK(-0x1.5d58ap+6f, -0x1.6232bdd7abcd2p+9); /* its logarithm, rounded up */
+    return v_zero_where_lt(d, v_set(smallest), e);
 }
 
 /* exp(d), 0 below the smallest normal number. d <= 0.1 or so; -inf gives 0, NaN gives NaN. At most 1.1 ULP. */
@@ -107,8 +113,8 @@ FL_INLINE vf v_exp_nonpositive(vf d)
     vf k = biased - v_set(EXPONENT_MAGIC), e;
     vf r = v_fma(k, v_set(-PICK(LN2_HI_F32, LN2_HI_F64)), d);
     r = v_fma(k, v_set(-PICK(LN2_LO_F32, LN2_LO_F64)), r);
-    v_exps_of_reduced(&d, &biased, &r, 1, &e);
-    return e;
+    v_exps_of_reduced(&biased, &r, 1, &e);
+    return v_zero_unless_normal(d, e);
 }
 
 /* The reduced arguments of exp(d + tail), |tail| tiny, of n <= MOST_EXPS pairs. */
@@ -127,8 +133,8 @@ FL_INLINE vf v_exp_nonpositive_and(vf d, vf tail)
 {
     vf biased, r, e;
     v_reduce(&d, &tail, 1, &biased, &r);
-    v_exps_of_reduced(&d, &biased, &r, 1, &e);
-    return e;
+    v_exps_of_reduced(&biased, &r, 1, &e);
+    return v_zero_unless_normal(d, e);
 }
 
 /* 1, -1, or 0 for 0; NaN stays NaN. */
@@ -157,30 +163,69 @@ FL_INLINE maximum_split v_split_maximum(vf maximum)
     return m;
 }
 
-/* exp(x - maximum), x <= maximum, of n vectors: up to MOST_EXPS, or a multiple of that up to a strip; exactly 1 at the
- * maximum. At most 1.1 ULP. All reduced arguments come first: each is the half of a chain of operations, and of halves
- * the processor has twice as many on their way (7 % of 128x32000 with AVX2). */
+/* exp(x - maximum), x <= maximum, of n <= MOST_EXPS vectors; exactly 1 at the maximum. At most 1.1 ULP. */
 FL_INLINE void v_exps_below(const vf *x, int n, maximum_split m, vf *e)
 {
-    enum { MOST = 4 * LANES / WIDTH };
-    const int step = n < MOST_EXPS ? n : MOST_EXPS;
-    vf biased[MOST], r[MOST], d[MOST_EXPS], tail[MOST_EXPS];
-    FL_UNROLL
-    for (int k = 0; k < n; k += step) {
-        SIDE_BY_SIDE(i, step) d[i] = x[k + i] - m.grid;
-        SIDE_BY_SIDE(i, step) tail[i] = (x[k + i] - (d[i] + m.grid)) - m.rest;
-        v_reduce(d, tail, step, biased + k, r + k);
-    }
-    FL_UNROLL
-    for (int k = 0; k < n; k += step) {
-        SIDE_BY_SIDE(i, step) d[i] = x[k + i] - m.grid; /* again: it would be stored meanwhile */
-        v_exps_of_reduced(d, biased + k, r + k, step, e + k);
-    }
+    vf biased[MOST_EXPS], r[MOST_EXPS], d[MOST_EXPS], tail[MOST_EXPS];
+    SIDE_BY_SIDE(i, n) d[i] = x[i] - m.grid;
+    SIDE_BY_SIDE(i, n) tail[i] = (x[i] - (d[i] + m.grid)) - m.rest;
+    v_reduce(d, tail, n, biased, r);
+    v_exps_of_reduced(biased, r, n, e);
+    SIDE_BY_SIDE(i, n) e[i] = v_zero_unless_normal(d[i], e[i]);
 }
 
 FL_INLINE vf v_exp_below(vf x, maximum_split m)
 {
     v_exps_below(&x, 1, m, &x);
+    return x;
+}
+
+/* The same for long rows, relative not to the maximum but to a power of two near exp(maximum): a fourth fewer
+ * operations, because what is subtracted from x is only its own multiple of log 2, exactly. What the maximum lacks to
+ * that power is found once a row, to twice the precision (see v_exp_unit). */
+typedef struct {
+    vf offset; /* of all x: 0, or the maximum, if that is so far from 0 that the difference is exact wherever it counts,
+                * and k of v_exps_scaled might have too many bits for k LN2_HI */
+    vf magic;  /* EXPONENT_MAGIC less the logarithm of that power to base 2 */
+    vf lowest; /* less counts as this, whose exponential is 0 */
+} exp_scale;
+
+FL_INLINE exp_scale v_exp_scale(vf maximum)
+{
+    const T least = PICK(-88, -709), most = PICK(160, 1230);
+    exp_scale s;
+    s.offset = v_where_lt(maximum, v_set(least), maximum, v_where_lt(v_set(most), maximum, maximum, v_set(0)));
+    vf power = v_fma(maximum - s.offset, v_set(PICK(LOG2E_F32, LOG2E_F64)), v_set(ROUND_MAGIC)) - v_set(ROUND_MAGIC);
+    s.magic = v_set(EXPONENT_MAGIC) - power;
+    s.lowest = (power - v_set(PICK(127, 1023))) * v_set(PICK(LN2_HI_F32, LN2_HI_F64));
+    return s;
+}
+
+/* exp(x - offset) over that power, x <= maximum, of n vectors: up to MOST_EXPS, or a multiple of that up to a strip. At
+ * most 1.1 ULP; below 2^-126.5 (2^-1022.5) it is 0. All reduced arguments come first: each is the half of a chain of
+ * operations, and of halves the processor has twice as many on their way (7 % of 128x32000 with AVX2). */
+FL_INLINE void v_exps_scaled(const vf *x, int n, exp_scale s, vf *e)
+{
+    enum { MOST = 4 * LANES / WIDTH };
+    const int step = n < MOST_EXPS ? n : MOST_EXPS;
+    vf biased[MOST], r[MOST], y[MOST_EXPS], k[MOST_EXPS];
+    FL_UNROLL
+    for (int first = 0; first < n; first += step) {
+        vf *b = biased + first, *rest = r + first;
+        SIDE_BY_SIDE(i, step) y[i] = v_max(s.lowest, x[first + i] - s.offset); /* a NaN stays NaN */
+        SIDE_BY_SIDE(i, step) b[i] = v_fma(y[i], v_set(PICK(LOG2E_F32, LOG2E_F64)), s.magic);
+        SIDE_BY_SIDE(i, step) k[i] = b[i] - s.magic;
+        SIDE_BY_SIDE(i, step) rest[i] = v_fma(k[i], v_set(-PICK(LN2_HI_F32, LN2_HI_F64)), y[i]);
+        SIDE_BY_SIDE(i, step) rest[i] = v_fma(k[i], v_set(-PICK(LN2_LO_F32, LN2_LO_F64)), rest[i]);
+    }
+    FL_UNROLL
+    for (int first = 0; first < n; first += step)
+        v_exps_of_reduced(biased + first, r + first, step, e + first);
+}
+
+FL_INLINE vf v_exp_scaled(vf x, exp_scale s)
+{
+    v_exps_scaled(&x, 1, s, &x);
     return x;
 }
 
@@ -307,6 +352,37 @@ FL_INLINE vf v_product_error(vf a, vf b, vf product)
     vf a_low = a - a_high, b_low = b - b_high;
     return ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low;
 #endif
+}
+
+/* A number in two parts, hi + lo, to twice the working precision. */
+typedef struct {
+    vf hi, lo;
+} pair;
+
+/* exp(d) = (hi + lo) power for |d| up to the logarithm of the smallest normal number; relative error 0.02 ULP. */
+FL_INLINE pair v_exp_pair(vf d, vf *power)
+{
+    static const T g[] = PICK(EXPM1_G_F32, EXPM1_G_F64);
+    vf biased = v_fma(d, v_set(PICK(LOG2E_F32, LOG2E_F64)), v_set(EXPONENT_MAGIC)), n = biased - v_set(EXPONENT_MAGIC);
+    vf r = v_fma(n, v_set(-PICK(LN2_HI_F32, LN2_HI_F64)), d), lost = v_set(0);
+    v_two_sum(&r, &lost, n * v_set(-PICK(LN2_LO_F32, LN2_LO_F64)));
+    /* 1 + r + r^2/2 exactly, and the rest once */
+    vf square = r * r, cube = square * r, sum = r;
+    vf rest = v_fma(v_set((T)0.5), v_product_error(r, r, square), v_fma(r, lost, lost));
+    rest = v_fma(cube, v_polynomial(g, PICK(EXPM1_G_F32_DEGREE, EXPM1_G_F64_DEGREE), r), rest);
+    v_two_sum(&sum, &rest, v_set((T)0.5) * square);
+    vf one = v_set(1);
+    v_two_sum(&one, &rest, sum);
+    *power = v_from_bits(v_bits(biased) << MANTISSA_BITS);
+    vf hi = one + rest;
+    return (pair){hi, rest - (hi - one)};
+}
+
+/* What turns exponentials of v_exps_scaled into those of x - maximum. */
+FL_INLINE pair v_exp_unit(vf maximum, exp_scale s)
+{
+    vf power; /* that of the scale */
+    return v_exp_pair(s.offset - maximum, &power);
 }
 
 #endif

@@ -15,11 +15,6 @@ typedef struct {
     vf hess[3];
 } terms;
 
-/* A number in two parts, hi + lo, to twice the working precision. */
-typedef struct {
-    vf hi, lo;
-} pair;
-
 /* A long formula in stages, each a loop of its own over SPAN elements. The processor looks ahead some two hundred
  * operations: in one loop a formula of half as many has few vectors on their way, and these wait for themselves; a
  * part of it has more (binary_cross_entropy_with_logits: a fifth of the time with AVX2, a seventh with AVX-512). */

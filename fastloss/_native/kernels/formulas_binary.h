@@ -108,25 +108,6 @@ FL_INLINE terms binary_cross_entropy_terms(vf x, vf y, const vf *p, stages *st)
 /* The power q^gamma of the focal loss multiplies the relative error of q by gamma, that of log q by gamma log q: so
  * both are pairs. */
 
-/* exp(d) = (hi + lo) power for |d| up to the logarithm of the smallest normal number; relative error 0.02 ULP. */
-FL_INLINE pair v_exp_pair(vf d, vf *power)
-{
-    static const T g[] = PICK(EXPM1_G_F32, EXPM1_G_F64);
-    vf biased = v_fma(d, v_set(PICK(LOG2E_F32, LOG2E_F64)), v_set(EXPONENT_MAGIC)), n = biased - v_set(EXPONENT_MAGIC);
-    vf r = v_fma(n, v_set(-PICK(LN2_HI_F32, LN2_HI_F64)), d), lost = v_set(0);
-    v_two_sum(&r, &lost, n * v_set(-PICK(LN2_LO_F32, LN2_LO_F64)));
-    /* 1 + r + r^2/2 exactly, and the rest once */
-    vf square = r * r, cube = square * r, sum = r;
-    vf rest = v_fma(v_set((T)0.5), v_product_error(r, r, square), v_fma(r, lost, lost));
-    rest = v_fma(cube, v_polynomial(g, PICK(EXPM1_G_F32_DEGREE, EXPM1_G_F64_DEGREE), r), rest);
-    v_two_sum(&sum, &rest, v_set((T)0.5) * square);
-    vf one = v_set(1);
-    v_two_sum(&one, &rest, sum);
-    *power = v_from_bits(v_bits(biased) << MANTISSA_BITS);
-    vf hi = one + rest;
-    return (pair){hi, rest - (hi - one)};
-}
-
 /* log(x.hi + x.lo), x.hi normal: log(x.hi) and Newton's correction x exp(-log(x.hi)) - 1. */
 FL_INLINE pair v_log_pair(pair x, vf log)
 {

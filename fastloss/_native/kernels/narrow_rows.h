@@ -269,7 +269,7 @@ static void tile_statistics(const fl_rows_job *job, fl_size row, T *x, const nar
 /* A number a row, as the loops over classes want it. */
 typedef struct {
     double ratio[GROUP];  /* scale total / (1 + others) */
-    FL_ALIGNED T exp_factor[GROUP];  /* the same: gradient = exp_factor e - base_factor base */
+    FL_ALIGNED T exp_factor[GROUP];  /* the same in the row's unit: gradient = exp_factor e - base_factor base */
     T base_factor[GROUP];
     double ratio_low[GROUP];  /* with a base: what the ratio lacks, */
     T exp_factor_low[GROUP];  /* and exp_factor */
@@ -278,29 +278,38 @@ typedef struct {
     T curvature[GROUP];   /*           + curvature p^2 for the focal loss */
 } row_factors;
 
-static void load_factors(const fl_rows_job *job, const row_group *g, row_factors *f)
+/* Of rows [first, last) of the group. */
+static void load_factors(const fl_rows_job *job, const row_group *g, int first, int last, row_factors *f)
 {
-    const int loss = has_softmax_gradient(job);
-    FOR_LANES(l, g)
+    const int loss = has_softmax_gradient(job), has_unit = job->n_classes > NARROW;
+    FOR_UNITS_OF(l, first, last)
     {
         f->ratio[l] = (loss ? g->scale[l] * g->total[l] : 1) / (1 + g->others[l]);
         f->exp_factor[l] = (T)f->ratio[l];
     }
-    if (has_base(job))
-        FOR_LANES(l, g)
+    if (has_base(job) || (FL_DOUBLE && has_unit))
+        FOR_UNITS_OF(l, first, last)
         {
             f->base_factor[l] = (T)g->scale[l];
-            f->ratio_low[l] = ratio_error(g, l, f->ratio[l]);
+            f->ratio_low[l] = loss ? ratio_error(g, l, f->ratio[l]) : quotient_error(g, l, 1, 0, f->ratio[l]);
             f->exp_factor_low[l] = (T)f->ratio_low[l];
         }
-    if (job->hess.data)
-        FOR_LANES(l, g)
+    if (has_unit)
+        FOR_UNITS_OF(l, first, last)
         {
-            f->inverse_sum[l] = (T)(1 / (1 + g->others[l]));
+            const double low = FL_DOUBLE ? f->ratio_low[l] : 0;
+            f->exp_factor[l] = (T)in_unit(g, l, f->ratio[l], low);
+            f->exp_factor_low[l] = (T)in_unit_error(g, l, f->ratio[l], low, (double)f->exp_factor[l]);
+        }
+    if (job->hess.data)
+        FOR_UNITS_OF(l, first, last)
+        {
+            const double inverse = 1 / (1 + g->others[l]), low = quotient_error(g, l, 1, 0, inverse);
+            f->inverse_sum[l] = (T)(has_unit ? in_unit(g, l, inverse, low) : inverse);
             f->hess_factor[l] = (T)(g->scale[l] * g->total[l]);
         }
     if (job->op == FL_SOFTMAX_FOCAL)
-        FOR_LANES(l, g) f->curvature[l] = (T)(g->scale[l] * g->curvature[l]);
+        FOR_UNITS_OF(l, first, last) f->curvature[l] = (T)(g->scale[l] * g->curvature[l]);
 }
 
 /* e exp_factor - base, the product not rounded: that would be one rounding too many where the terms are large. */
@@ -385,7 +394,7 @@ static FL_OUTLINE void tile_derivatives(const fl_rows_job *job, fl_size row, int
     FL_ALIGNED T hess_tile[TILE], *hess = job->hess.data ? hess_tile : NULL;
     row_factors factors;
     mended_classes m;
-    load_factors(job, g, &factors);
+    load_factors(job, g, 0, g->lanes, &factors);
     if (mends)
         mend_classes(job, g, base, &factors, &m);
     if (focal && hess)

@@ -37,6 +37,7 @@ typedef struct {
     double others[GROUP];
     double distance[GROUP]; /* maximum - label_logit, */
     T label_exp[GROUP];     /* and exp of its negative */
+    T unit[GROUP], unit_low[GROUP]; /* times the sum of both what a row has for an exponential is exp(x - maximum) */
     double total[GROUP];    /* what the target puts on the whole row: own and base; */
     double total_low[GROUP]; /* with a base also what that lacks, where T has no fewer digits */
     double base_top[GROUP], base_others[GROUP]; /* base at the maximum; its sum over the other classes */
@@ -51,10 +52,11 @@ typedef struct {
     int plain; /* own, factor and scale are those of rows that all count, without weights */
 } row_group;
 
-/* For each lane of the group: in loops of a constant length, which become vectors, and by whole units, of which the
- * lanes beyond the rows hold something, too. */
-#define FOR_LANES(l, g)                                                 \
-    for (fl_size l##_unit = 0; l##_unit < (g)->lanes; l##_unit += LANES) \
+/* For each lane of the group, or of the units in which lanes [first, last) are: in loops of a constant length, which
+ * become vectors, and by whole units, of which the lanes beyond the rows hold something, too. */
+#define FOR_LANES(l, g) FOR_UNITS_OF(l, 0, (g)->lanes)
+#define FOR_UNITS_OF(l, first, last)                                                        \
+    for (fl_size l##_unit = (first) / LANES * LANES; l##_unit < (last); l##_unit += LANES) \
         FL_LANEWISE for (fl_size l##_lane = 0, l = l##_unit; l##_lane < LANES; l##_lane++, l++)
 
 /* Labels as rows know them, `invalid` for those that are no class; returns how many are to be skipped. */
@@ -220,6 +222,8 @@ static void load_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
         g->scale[l] = live ? job->scale * factor[l] * upstream[l] : 0;
         g->total[l] = g->own[l];
         g->total_low[l] = 0;
+        g->unit[l] = 1;
+        g->unit_low[l] = 0;
         g->maximum[l] = g->label_logit[l] = g->label_exp[l] = 0;
         g->top[l] = -1;
         g->others[l] = g->distance[l] = g->base_top[l] = g->base_others[l] = g->base_distance[l] = 0;
@@ -266,15 +270,41 @@ FL_INLINE void set_total(row_group *g, fl_size l)
         g->total_low[l] = sum_error(g->own[l], base, g->total[l]) + sum_error(g->base_top[l], g->base_others[l], base);
 }
 
-/* What `ratio` lacks to be scale total / (1 + others). In float64 each of its roundings would be one of the gradient's,
- * which has those of exp and of the base as well; in float32 it has digits to spare. */
-FL_INLINE double ratio_error(const row_group *g, fl_size l, double ratio)
+/* What `quotient` lacks to be (numerator + low) / (1 + others). In float64 each of its roundings would be one of the
+ * gradient's, which has those of exp and of the base as well; in float32 it has digits to spare. */
+FL_INLINE double quotient_error(const row_group *g, fl_size l, double numerator, double low, double quotient)
 {
-    const double sum = 1 + g->others[l], scaled = g->scale[l] * g->total[l];
     if (!FL_DOUBLE)
         return 0;
-    double rest = fma(g->scale[l], g->total[l], -scaled) + g->scale[l] * g->total_low[l];
-    rest = (fma(-ratio, sum, scaled) + (rest - ratio * sum_error(1, g->others[l], sum))) / sum;
+    const double sum = 1 + g->others[l];
+    const double rest = (fma(-quotient, sum, numerator) + (low - quotient * sum_error(1, g->others[l], sum))) / sum;
+    return rest - rest == 0 ? rest : 0;
+}
+
+/* What `ratio` lacks to be scale total / (1 + others). */
+FL_INLINE double ratio_error(const row_group *g, fl_size l, double ratio)
+{
+    const double scaled = g->scale[l] * g->total[l];
+    const double low = FL_DOUBLE ? fma(g->scale[l], g->total[l], -scaled) + g->scale[l] * g->total_low[l] : 0;
+    return quotient_error(g, l, scaled, low, ratio);
+}
+
+/* What multiplies a row's exponentials if factor + low multiplies exp(x - maximum), */
+FL_INLINE double in_unit(const row_group *g, fl_size l, double factor, double low)
+{
+    const double unit = g->unit[l], unit_low = g->unit_low[l];
+    if (!FL_DOUBLE)
+        return factor * unit + factor * unit_low;
+    const double product = factor * unit, rest = fma(factor, unit, -product) + (factor * unit_low + low * unit);
+    return product + (rest - rest == 0 ? rest : 0);
+}
+
+/* and what `product` lacks to be that. */
+FL_INLINE double in_unit_error(const row_group *g, fl_size l, double factor, double low, double product)
+{
+    if (!FL_DOUBLE)
+        return 0;
+    const double unit = g->unit[l], rest = fma(factor, unit, -product) + (factor * g->unit_low[l] + low * unit);
     return rest - rest == 0 ? rest : 0;
 }
 

@@ -103,8 +103,8 @@ FL_INLINE void fold(fl_sum *total, lane_sums *lanes)
 /* The strip in which a row's maximum lies. What is added up over the row leaves one maximum out; with this copy, which
  * has none, in the place of the strip, no other strip need compare, and no branch depend on where it is. */
 typedef struct {
-    FL_ALIGNED T x[STRIP], ones[STRIP]; /* the classes as they lie in the row, but -inf for the maximum and beyond the
-                                         * row; 1 for the maximum */
+    FL_ALIGNED T x[STRIP], exps[STRIP]; /* the classes as they lie in the row, but -inf for the maximum and beyond the
+                                         * row; exponentials of the maximum, 0 for all else */
     int ties;                           /* how many have the maximum, if that is a number */
 } top_strip;
 
@@ -131,9 +131,11 @@ typedef struct {
     const T *x;    /* its memory, or NULL */
     const char *x_halves;
     T *grad, *hess;
-    maximum_split split;
+    exp_scale scale;
     vf maximum;
     top_strip top;
+    T offset[GROUP], magic[GROUP], lowest[GROUP], top_exp[GROUP]; /* scales of the group's rows; the maxima on them */
+    fl_size top_start[GROUP]; /* first class of the strip of each maximum */
 } wide_row;
 
 /* Where the processor does not convert float16, the compiler is to know that these are NULL. */
@@ -202,7 +204,7 @@ static const row_sums NO_ROW_SUMS;
 /* What a loop over classes needs of its row, in variables of the loop: what lies in wide_row might have been written to
  * through a pointer to results, and would be read again for every vector. */
 typedef struct {
-    maximum_split split;
+    exp_scale scale;
     vf maximum;
     const char *ahead, *results; /* what to fetch with the first strip */
     fl_size next; /* how far ahead to fetch the target */
@@ -245,7 +247,7 @@ FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, 
         }
         logits[k] = v_load_classes(x, halves, k * WIDTH, WIDTH, v_set(0));
     }
-    v_exps_below(logits, 4 * UNIT, r->split, e);
+    v_exps_scaled(logits, 4 * UNIT, r->scale, e);
     FL_UNROLL
     for (int k = 0; k < 4 * UNIT; k++)
         v_store(to + k * WIDTH, e[k]);
@@ -285,7 +287,7 @@ FL_INLINE void add_rest(lane_sums *exp, row_sums *s, const row_constants *r, con
         if (left <= 0)
             break;
         const vf logits = v_load_classes(x, halves, k * WIDTH, left, v_set((T)-INFINITY));
-        e[k] = v_exp_below(logits, r->split);
+        e[k] = v_exp_scaled(logits, r->scale);
         v_store_up_to(to + k * WIDTH, left, e[k]);
         if (base) {
             b[k] = v_base(base, i + k * WIDTH, left);
@@ -305,7 +307,7 @@ FL_INLINE void add_rest(lane_sums *exp, row_sums *s, const row_constants *r, con
 FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base, const void *x, int halves, fl_size n,
                            fl_size top, T *to)
 {
-    const row_constants row = {r->split, r->maximum, r->ahead, r->results, r->next, r->ahead_step, r->results_step};
+    const row_constants row = {r->scale, r->maximum, r->ahead, r->results, r->next, r->ahead_step, r->results_step};
     const void *const top_x = r->top.x;
     T nowhere[STRIP], *place = to ? to : nowhere;
     const fl_size step = to ? 1 : 0, whole = n - n % STRIP;
@@ -355,6 +357,29 @@ static FL_OUTLINE void fold_sums(row_sums *s, int with_base, row_totals *totals)
         s->ties[k] = s->base_top[k] = v_set(0);
 }
 
+/* The scale of the row. */
+FL_INLINE void select_scale(wide_row *r)
+{
+    r->scale = (exp_scale){v_set(r->offset[r->lane]), v_set(r->magic[r->lane]), v_set(r->lowest[r->lane])};
+}
+
+/* Scales of rows [first, last) of the group, from their maxima. */
+static void scale_rows(wide_row *r, int first, int last, row_group *g)
+{
+    for (int l = first; l < last; l += WIDTH) {
+        const int n = last - l;
+        const vf maximum = v_load_up_to(g->maximum + l, n, v_set(0));
+        const exp_scale scale = v_exp_scale(maximum);
+        const pair unit = v_exp_unit(maximum, scale);
+        v_store_up_to(r->offset + l, n, scale.offset);
+        v_store_up_to(r->magic + l, n, scale.magic);
+        v_store_up_to(r->lowest + l, n, scale.lowest);
+        v_store_up_to(r->top_exp + l, n, v_exp_scaled(maximum, scale));
+        v_store_up_to(g->unit + l, n, unit.hi);
+        v_store_up_to(g->unit_low + l, n, unit.lo);
+    }
+}
+
 /* How many classes are searched together for a maximum: strips are numbered in T. */
 enum { PIECE = 1 << 20 };
 
@@ -388,7 +413,7 @@ static fl_size first_top(wide_row *r, T maximum, fl_size strip)
 }
 
 /* Its n classes, which begin at x. */
-FL_INLINE void copy_strip(top_strip *top, const void *x, int halves, fl_size n, vf maximum)
+FL_INLINE void copy_strip(top_strip *top, const void *x, int halves, fl_size n, vf maximum, vf exp)
 {
     const vf least = v_set((T)-INFINITY);
     top->ties = 0;
@@ -396,7 +421,7 @@ FL_INLINE void copy_strip(top_strip *top, const void *x, int halves, fl_size n, 
     for (fl_size k = 0; k < STRIP; k += WIDTH) {
         const vf v = n > k ? v_load_classes(x, halves, k, n - k, least) : least;
         v_store_classes(top->x, halves, k, WIDTH, v_where_eq(v, maximum, least, v));
-        v_store(top->ones + k, v_where_eq(v, maximum, v_set(1), v_set(0)));
+        v_store(top->exps + k, v_where_eq(v, maximum, exp, v_set(0)));
         top->ties += v_count_eq(v, maximum);
     }
 }
@@ -405,10 +430,11 @@ FL_INLINE void copy_strip(top_strip *top, const void *x, int halves, fl_size n, 
 static void copy_top_strip(wide_row *r, vf maximum, fl_size start)
 {
     const fl_size left = r->job->n_classes - start, n = left < STRIP ? left : STRIP;
+    const vf exp = v_set(r->top_exp[r->lane]);
     if (x_halves(r))
-        copy_strip(&r->top, x_halves(r) + 2 * start, 1, n, maximum);
+        copy_strip(&r->top, x_halves(r) + 2 * start, 1, n, maximum, exp);
     else
-        copy_strip(&r->top, row_chunk(r, start, n), 0, n, maximum);
+        copy_strip(&r->top, row_chunk(r, start, n), 0, n, maximum, exp);
 }
 
 /* The exponentials of the maxima, into a chunk of n. */
@@ -416,7 +442,7 @@ static void mend_top_strip(const top_strip *top, fl_size n, T *to)
 {
     n = n < STRIP ? n : STRIP;
     for (fl_size k = 0; k < n; k += WIDTH)
-        v_store_up_to(to + k, n - k, v_load_up_to(to + k, n - k, v_set(0)) + v_load(top->ones + k));
+        v_store_up_to(to + k, n - k, v_load_up_to(to + k, n - k, v_set(0)) + v_load(top->exps + k));
 }
 
 /* The sums of a row, into its lane of the group. */
@@ -435,7 +461,9 @@ static void store_statistics(const wide_row *r, const row_sums *s, row_totals *t
     /* All maxima but one are among the others: those that are not in the sum add 1 each. */
     const double ties = with_base ? totals->ties : r->top.ties;
     g->distance[l] = (double)g->maximum[l] - (double)g->label_logit[l];
-    g->others[l] = totals->exp.hi + (totals->exp.lo + (ties - 1));
+    const double unit = g->unit[l], exps = totals->exp.hi * unit;
+    const double lost = FL_DOUBLE ? fma(totals->exp.hi, unit, -exps) : 0;
+    g->others[l] = exps + ((lost + (totals->exp.hi * g->unit_low[l] + totals->exp.lo * unit)) + (ties - 1));
     g->others[l] += (double)(g->maximum[l] - g->maximum[l]); /* a row whose maximum is infinite is NaN */
     if (with_base) {
         g->base_top[l] = totals->base_top;
@@ -455,12 +483,13 @@ static void wide_statistics(wide_row *r, row_group *g)
     row_sums s;
     row_totals totals = {{0, 0}, {0, 0}, {0, 0}, 0, 0};
     r->maximum = v_set(maximum);
-    r->split = v_split_maximum(r->maximum);
+    select_scale(r);
     s.exp = NO_SUMS;
     if (with_base)
         s = NO_ROW_SUMS;
     else
         copy_top_strip(r, r->maximum, strip);
+    r->top_start[r->lane] = strip;
     g->top[r->lane] = -1;
     if (with_base || job->hess.data || job->op == FL_SOFTMAX_FOCAL)
         g->top[r->lane] = first_top(r, maximum, strip);
