@@ -166,13 +166,6 @@ FL_INLINE void sum_part(int op, const T *x, const T *t, fl_size n, fl_size skip,
     }
 }
 
-/* On the baseline the vectors of a strip one after the other: they are 16. */
-#if FL_AVX512 || FL_AVX2
-#define STRIP_LOOP FL_UNROLL
-#else
-#define STRIP_LOOP FL_LANEWISE
-#endif
-
 /* A page ahead, where the processor's own prefetching ends. */
 FL_INLINE void fetch_sum_row(int op, const T *x, const T *t)
 {

@@ -217,7 +217,7 @@ FL_INLINE void add_base_strip(lane_sums *s, const vf b[4 * UNIT])
     if (!FL_DOUBLE)
         add_strip(s, b);
     else
-        FL_UNROLL
+        STRIP_LOOP
         for (int k = 0; k < 4 * UNIT; k++)
             v_two_sum(&s->sum[k % UNIT], &s->error[k % UNIT], b[k]);
 }
@@ -252,7 +252,7 @@ FL_INLINE void add_classes(lane_sums *exp, row_sums *s, const row_constants *r, 
     for (int k = 0; k < 4 * UNIT; k++)
         v_store(to + k * WIDTH, e[k]);
     if (base) {
-        FL_UNROLL
+        STRIP_LOOP
         for (int k = 0; k < 4 * UNIT; k++) {
             b[k] = v_base(base, i + k * WIDTH, WIDTH);
             distance[k] = v_distance(b[k], r->maximum, logits[k]);
