@@ -49,8 +49,8 @@ FL_INLINE vf v_scaled(vf x, split_scale scale)
 
 /* Vectors computed side by side for a value and its gradient where the formula is long: a chain of a hundred
  * operations is half of what the processor looks ahead, and it waits for each (a fifth of the time of gaussian_nll and
- * of exponential). With 16 registers it gains little, and for the other derivatives, but those that boosters ask for, not
- * its size. */
+ * of exponential). With 16 registers it gains little, and for the other derivatives, but those that boosters ask for,
+ * not its size. */
 #if FL_AVX512
 enum { DEEP = 4 };
 #else
@@ -446,20 +446,25 @@ static void run_chunk(block_pass *b, fl_size start, fl_size n)
     double product[CHUNK], upstream[CHUNK];
     for (int k = 0; k < job->n_parameters; k++)
         p[k] = load_chunk(&b->parameters[k], start, n, whole);
-    const double *w = load_weights(&job->weight, &job->sample_weight, start, n, product), *u = NULL;
-    if (job->grad_output.data) {
-        view_read_numbers(&job->grad_output, start, n, upstream);
-        u = upstream;
+    chunk_factors w = load_weights(&job->weight, &job->sample_weight, start, n, product), u = NO_FACTORS;
+    if (job->grad_output.data)
+        u = load_factors_of_chunk(&job->grad_output, start, n, upstream);
+    if (any_factors(w) && any_factors(u)) {
+        w = in_double(w, n, product);
+        u = in_double(u, n, upstream);
     }
     T *v = result_chunk(&b->value, start, n, whole), *g = result_chunk(&b->grad, start, n, whole);
     T *h = result_chunk(&b->hess, start, n, whole);
     map_chunk(b, x, y, p, whole, v, g, h, n == whole && b->far ? &b->streams : NULL);
     if (b->weighs && job->want & FL_GRAD)
-        weigh_derivatives(g, w, u, n, job->scale);
+        weigh_derivatives(g, w, u, n, job->scale, x, y);
     if (b->weighs && job->want & FL_HESS)
-        weigh_derivatives(h, w, u, n, job->scale);
-    if (w && job->want & FL_VALUE) {
-        weigh_values(v, w, n, &b->weighted);
+        weigh_derivatives(h, w, u, n, job->scale, NULL, NULL);
+    if (any_factors(w) && job->want & FL_VALUE) {
+        const int fetched = (job->want & FL_GRAD) != 0;
+        add_weighted(v, w, n, &b->weighted, fetched ? NULL : x, y);
+        if (job->value.data)
+            weigh_derivatives(v, w, NO_FACTORS, n, 1, NULL, NULL);
         b->sums = before;
     } else if (job->want & FL_VALUE)
         finish_sums_of_chunk(&b->sums, &before, b->map_adds && n == whole, v, n, &b->loss);

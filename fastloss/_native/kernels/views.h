@@ -303,6 +303,14 @@ FL_INLINE T *view_direct(const fl_view *view)
     return usable ? (T *)view->data : NULL;
 }
 
+/* The same for numbers in double. */
+FL_INLINE const double *view_doubles(const fl_view *view)
+{
+    int contiguous = view->ndim == 0 || (view->ndim == 1 && view->strides[0] == (fl_size)sizeof(double));
+    int usable = contiguous && view->kind == FL_F64 && !view->swapped && (uintptr_t)view->data % sizeof(double) == 0;
+    return usable ? (const double *)view->data : NULL;
+}
+
 /* The same for float16, of any alignment. */
 FL_INLINE char *view_halves(const fl_view *view)
 {

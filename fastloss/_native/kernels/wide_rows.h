@@ -302,8 +302,8 @@ static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, r
 static FL_OUTLINE void wide_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     wide_row r = open_rows(job);
-    /* With half as much again the costs of each step are shared by more (1 to 5 %), with twice as much some rows did not
-     * stay in the cache (3162 classes: 3 % more). */
+    /* With half as much again the costs of each step are shared by more rows (1 to 5 %), with twice as much some did
+     * not stay in the cache (3162 classes: 3 % more). */
     const fl_size room = r.stage_input || r.stage_grad ? STAGE : STAGE * 3 / 2;
     const int together = job->n_classes > room ? 1 : (int)(room / staged_length(job));
     r.next = r.step == job->n_classes ? together * job->n_classes : r.step;
