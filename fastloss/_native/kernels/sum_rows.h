@@ -32,7 +32,7 @@ FL_INLINE void add_narrow_classes(int op, const T *x, const T *t, fl_size n_clas
 {
     for (fl_size c = 0; c < n_classes; c++, x += LANES, t += is_margin(op) ? 0 : LANES) {
         v_prefetch(ahead->x + c * WIDTH);
-        if (!is_margin(op))
+        if (op == FL_PROBABILITY_CROSS_ENTROPY)
             v_prefetch(ahead->t + c * WIDTH);
         sum_parts p = sum_terms(op, v_load(x), is_margin(op) ? v_set(0) : v_load(t), k);
         for (int i = 0; i < n_sums(op); i++) {
@@ -75,16 +75,21 @@ static void narrow_sums(const fl_rows_job *job, fl_size row, const T *x, const T
     }
 }
 
-/* From the classes of WIDTH rows to their gradient, in place, and Hessian. */
+/* From the classes of WIDTH rows to their gradient, in place, and Hessian. Meanwhile memory is fetched: what will be
+ * written; but if there is a target, that of the next group. (With as much in the loop over sums as there is to read,
+ * and the results here, 400000x10 took a fifth longer.) */
 FL_INLINE void narrow_slopes(int op, T *x, const T *t, T *hess, fl_size n_classes, const sum_constants *k,
-                             const T *result)
+                             const T *fetched)
 {
-    for (fl_size at = 0; at < n_classes * LANES; at += LANES, result += WIDTH) {
+    for (fl_size at = 0; at < n_classes * LANES; at += LANES, fetched += WIDTH) {
         vf x_c = v_load(x + at);
-        v_prefetch_to_write(result);
+        if (is_margin(op))
+            v_prefetch_to_write(fetched);
+        else
+            v_prefetch(fetched);
         if (is_margin(op) && hess)
             v_store(hess + at, sum_curvature(op, x_c, k));
-        const vf p = op == FL_LOG_SOFTMAX_GRAD ? v_exp(x_c, v_set(0)) : v_set(0);
+        const vf p = op == FL_LOG_SOFTMAX_GRAD ? v_exp_of_log(x_c) : v_set(0);
         v_store(x + at, sum_slope(op, x_c, p, is_margin(op) ? v_set(0) : v_load(t + at), k));
     }
 }
@@ -96,9 +101,12 @@ static void narrow_sum_group(const fl_rows_job *job, fl_size row, int n, row_gro
     const fl_size n_classes = job->n_classes;
     FL_ALIGNED T x[TILE], t[TILE], hess[TILE];
     load_tile(&job->input, row, n, n_classes, g, x);
-    if (!is_margin(op))
+    if (!is_margin(op)) {
+        const T *result = rows_ahead(&job->grad, row * n_classes, x);
+        for (fl_size i = 0; i < g->lanes * n_classes; i += LANES)
+            v_prefetch_to_write(result + i);
         load_tile(&job->target, row, n, n_classes, g, t);
-    else {
+    } else {
         for (int l = 0; l < g->lanes; l++)
             g->label_logit[l] = g->label[l] >= 0 ? x[tile_entry(n_classes, l, g->label[l])] : 0;
         margin_constants(job, g, s);
@@ -110,11 +118,12 @@ static void narrow_sum_group(const fl_rows_job *job, fl_size row, int n, row_gro
                 note_no_probability(job, row + l, partial);
     if (op == FL_PROBABILITY_CROSS_ENTROPY || !job->grad.data)
         return;
-    const T *result = rows_ahead(&job->grad, row * n_classes, x);
-    for (int lane = 0; lane < g->lanes; lane += WIDTH, result += WIDTH * n_classes) {
+    const T *fetched = is_margin(op) ? rows_ahead(&job->grad, row * n_classes, x)
+                                     : rows_ahead(&job->target, (row + g->lanes) * n_classes, x);
+    for (int lane = 0; lane < g->lanes; lane += WIDTH, fetched += WIDTH * n_classes) {
         const sum_constants k = narrow_constants(s, lane);
         const fl_size first = tile_lanes(n_classes, lane);
-        FOR_EACH_OP(op, narrow_slopes, x + first, t + first, with_hess ? hess + first : NULL, n_classes, &k, result)
+        FOR_EACH_OP(op, narrow_slopes, x + first, t + first, with_hess ? hess + first : NULL, n_classes, &k, fetched)
     }
     for (int l = 0; l < g->lanes; l++)
         if (is_margin(op) && g->label[l] >= 0) {
@@ -249,7 +258,7 @@ FL_INLINE void slopes_of_chunk(int op, const T *x, const T *t, fl_size n, const 
     const vf zero = v_set(0);
     FL_ALIGNED T p[CHUNK]; /* in a loop of their own, as the stages of a long formula (formulas.h) */
     for (fl_size i = 0; i < n && op == FL_LOG_SOFTMAX_GRAD; i += WIDTH)
-        v_store(p + i, v_exp(v_load_up_to(x + i, n - i, zero), zero));
+        v_store(p + i, v_exp_of_log(v_load_up_to(x + i, n - i, zero)));
     for (fl_size i = 0; i < n; i += WIDTH) {
         const vf x_i = v_load_up_to(x + i, n - i, zero), p_i = op == FL_LOG_SOFTMAX_GRAD ? v_load(p + i) : zero;
         if (i % LANES == 0)

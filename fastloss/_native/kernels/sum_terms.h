@@ -76,7 +76,10 @@ FL_INLINE sum_parts sum_terms(int op, vf x, vf t, const sum_constants *k)
         s.term[1] = v_no_probability(x) + v_no_probability(t);
     } else if (op == FL_SOFTMAX_GRAD) {
         s.term[0] = x * t;
-        s.rounding = v_finite_or_zero(v_product_error(x, t, s.term[0]));
+        s.rounding = v_product_error(x, t, s.term[0]);
+#if !FL_HAS_FMA /* it may be NaN where the product is a number; elsewhere the sum's own error is, too */
+        s.rounding = v_finite_or_zero(s.rounding);
+#endif
     } else
         s.term[0] = t;
     return s;
@@ -91,18 +94,25 @@ FL_INLINE vf v_minus_total(vf y, const sum_constants *k, vf *low)
     return difference;
 }
 
-/* t - p total, p = exp(x). For the likely class it is written (t - total) - (exp(x) - 1) total, because there t is
- * close to the total when the gradient comes from a label. */
+/* exp of a logarithm of a probability: what is above 0 after all needs more operations. */
+FL_INLINE vf v_exp_of_log(vf x)
+{
+    const vf p = v_exp_nonpositive(x);
+    if (v_count_eq(v_where_lt(v_set(0), x, v_set(1), v_set(0)), v_set(1)) == 0)
+        return p;
+    return v_where_lt(v_set(0), x, v_exp(x, v_set(0)), p);
+}
+
+/* t - p total, p = exp(x). The error of p outweighs all roundings here where the terms cancel. Not so for the likely
+ * class, for which t is close to the total when the gradient comes from a label: there it is written (t - total) -
+ * (exp(x) - 1) total. */
 FL_INLINE vf v_log_softmax_slope(vf x, vf p, vf t, const sum_constants *k)
 {
-    vf product = p * k->total, difference = t, error = v_set(0), low;
-    vf product_low = v_finite_or_zero(v_product_error(p, k->total, product)) + p * k->total_low;
-    v_two_sum(&difference, &error, -product);
-    vf unlikely = difference + v_finite_or_zero(error - product_low);
+    const vf unlikely = v_fma(-p, k->total, t) - p * k->total_low;
     const vf within = v_where_lt(x, v_set((T)-0.6), v_set(0), v_where_lt(v_set(0), x, v_set(0), v_set(1)));
     if (v_count_eq(within, v_set(1)) == 0) /* most vectors of more than a few classes */
         return unlikely;
-    vf rest = v_minus_total(t, k, &low);
+    vf low, rest = v_minus_total(t, k, &low);
     vf likely = (rest + low) - v_expm1_nonpositive(x) * k->total;
     return v_where_eq(within, v_set(0), unlikely, likely);
 }
