@@ -22,6 +22,7 @@ GROUPS = {
     "forward": "Cross-entropy, value only, float32",
     "dtypes": "Other dtypes, value and gradient",
     "elementwise": "Elementwise losses, 10,000,000 elements, value and gradient, float32",
+    "weighted": "Elementwise losses, 10,000,000 elements with a weight each, value and gradient, float32",
     "small": "Elementwise losses, 10,000 elements, value and gradient, float32",
     "tutorial": "The tutorials' binary cross-entropy, 3,000,000 rows, value and gradient, float32",
     "booster": "Gradient and Hessian as a booster calls them, 1,000,000 rows, float32",
@@ -41,7 +42,8 @@ class Case:
     shape: tuple
     dtype: str = "float32"
     work: str = "value_and_grad"  # or "value", "grad_and_hess"
-    #: of cross_entropy: "weights and smoothing", "probabilities", "images"; of the memory: "strided"
+    #: of cross_entropy: "weights and smoothing", "probabilities", "images"; of elementwise losses: "weights"; of the
+    #: memory: "strided"
     variant: str = ""
     condition: str = ""  # of "conditions": "idle", "busy", "pool"
     #: the same call of fastloss with other settings, timed in the same rounds: (name, the fields that differ)
@@ -93,6 +95,8 @@ def make_data(case):
     if case.variant == "weights and smoothing":
         weight = generator.uniform(0.5, 1.5, case.shape[1]).astype(case.dtype)
         data.options = {"weight": weight, "label_smoothing": SMOOTHING}
+    if case.variant == "weights":
+        data.options = {"weight": generator.uniform(0.5, 1.5, case.shape).astype(case.dtype)}
     return data
 
 
@@ -118,6 +122,8 @@ def limit(case, data):
         return "np.copyto(g, x)", functools.partial(np.copyto, g, x)
     if case.work == "grad_and_hess":
         return "np.add(x, y, out=g) twice", lambda: (np.add(x, y, out=g), np.add(x, y, out=data.hess))
+    if case.variant == "weights":
+        return "np.add(x, y, out=g); w.max()", lambda: (np.add(x, y, out=g), data.options["weight"].max())
     return "np.add(x, y, out=g)", functools.partial(np.add, x, y, out=g)
 
 
@@ -159,6 +165,8 @@ def dtype_cases():
 def elementwise_cases():
     for loss in ELEMENTWISE:
         yield Case("elementwise", loss, (10_000_000,))
+    for loss in ("binary_cross_entropy_with_logits", "mse_loss"):
+        yield Case("weighted", loss, (10_000_000,), variant="weights")
     for loss in ELEMENTWISE:
         yield Case("small", loss, (10_000,))
     yield Case("tutorial", "binary_cross_entropy_with_logits", (3_000_000,))

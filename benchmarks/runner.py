@@ -26,7 +26,8 @@ class Settings:
     least_rounds: int = 7  # also where `seconds` are not enough
     seconds: float = 12.0  # for the rounds of one case
     sample_seconds: float = 0.02
-    compiled_groups: tuple = ("cross_entropy", "options", "images", "elementwise", "tutorial", "booster", "call")
+    compiled_groups: tuple = ("cross_entropy", "options", "images", "elementwise", "weighted", "tutorial", "booster",
+                              "call")
 
 
 #: torch.compile takes ten seconds and more to compile a case: some groups go without, a quick run altogether.

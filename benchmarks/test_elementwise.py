@@ -3,7 +3,7 @@
 from .suites import each_case, each_library
 
 
-@each_case("elementwise", "small")
+@each_case("elementwise", "weighted", "small")
 @each_library
 def test_elementwise(run, case, library):
     run(case, library)

@@ -46,7 +46,9 @@ FORMULAS = {
     "cross_entropy weights and smoothing": weighted_cross_entropy,
     "cross_entropy probabilities": cross_entropy_of_probabilities,
     "binary_cross_entropy_with_logits": lambda x, y: jax.nn.softplus(x) - x * y,
+    "binary_cross_entropy_with_logits weights": lambda x, y, weight: weight * (jax.nn.softplus(x) - x * y),
     "mse_loss": lambda x, y: jnp.square(x - y),
+    "mse_loss weights": lambda x, y, weight: weight * jnp.square(x - y),
     "l1_loss": lambda x, y: jnp.abs(x - y),
     "smooth_l1_loss": huber,  # the same at beta = delta = 1
     "huber_loss": huber,

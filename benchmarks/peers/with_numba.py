@@ -106,6 +106,21 @@ def elementwise(term):
     return loop
 
 
+def weighted_elementwise(term):
+    term = jit(term)
+
+    @jit
+    def loop(x, y, weight, g, scale, one):
+        value = 0.0
+        for i in range(x.size):
+            loss, slope = term(x[i], y[i], one)
+            value += loss * weight[i]
+            g[i] = slope * weight[i] * scale
+        return value * scale, g
+
+    return loop
+
+
 def binary(x, y, one):
     e = math.exp(-abs(x))
     return max(x, x - x) - x * y + math.log1p(e), (one if x >= 0 else e) / (one + e) - y
@@ -159,7 +174,9 @@ def binary_derivatives(x, y, g, h, one):
 
 FORMULAS = {
     "binary_cross_entropy_with_logits": binary,
+    "binary_cross_entropy_with_logits weights": binary,
     "mse_loss": mse,
+    "mse_loss weights": mse,
     "l1_loss": l1,
     "smooth_l1_loss": huber,  # the same at beta = delta = 1
     "huber_loss": huber,
@@ -188,5 +205,8 @@ def make(case, data):
     if case.loss == "cross_entropy":
         run = cross_entropy_of_probabilities if case.variant == "probabilities" else cross_entropy
         return lambda: run(x, y, g, scale)
+    if case.variant == "weights":
+        weighted_loop, weight = weighted_elementwise(formula(FORMULAS, case)), data.options["weight"]
+        return lambda: weighted_loop(x, y, weight, g, scale, one)
     loop = elementwise(formula(FORMULAS, case))
     return lambda: loop(x, y, g, scale, one)

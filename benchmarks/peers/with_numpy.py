@@ -95,6 +95,22 @@ def binary(w):
     return value * w.scale, g
 
 
+def weighted_binary(w):
+    a, b, g, weight = small_exp(w, w.a), w.b, w.grad, w.options["weight"]
+    np.log1p(a, out=b)
+    b += np.maximum(w.x, 0, out=g)
+    b -= np.multiply(w.x, w.y, out=g)
+    value = np.dot(b, weight)
+    np.copyto(b, a)
+    np.copyto(b, 1, where=w.x >= 0)
+    a += 1
+    np.divide(b, a, out=g)
+    g -= w.y
+    g *= weight
+    g *= w.scale
+    return value * w.scale, g
+
+
 def binary_derivatives(w):
     p = np.negative(w.x, out=w.a)
     np.exp(p, out=p)
@@ -110,6 +126,14 @@ def mse(w):
     value = np.dot(d, d) * w.scale
     d *= 2 * w.scale
     return value, d
+
+
+def weighted_mse(w):
+    d = np.subtract(w.x, w.y, out=w.a)
+    g = np.multiply(d, w.options["weight"], out=w.grad)
+    value = np.multiply(d, g, out=w.b).sum() * w.scale
+    g *= 2 * w.scale
+    return value, g
 
 
 def l1(w):
@@ -174,7 +198,9 @@ FORMULAS = {
     "cross_entropy weights and smoothing": weighted_cross_entropy,
     "cross_entropy probabilities": cross_entropy_of_probabilities,
     "binary_cross_entropy_with_logits": binary,
+    "binary_cross_entropy_with_logits weights": weighted_binary,
     "mse_loss": mse,
+    "mse_loss weights": weighted_mse,
     "l1_loss": l1,
     "smooth_l1_loss": huber,  # the same at beta = delta = 1
     "huber_loss": huber,

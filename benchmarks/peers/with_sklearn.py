@@ -12,6 +12,8 @@ from .offer import NotOffered, formula
 FORMULAS = {
     "cross_entropy": (lambda width: sklearn_loss.HalfMultinomialLoss(n_classes=width), 1),
     "binary_cross_entropy_with_logits": (lambda width: sklearn_loss.HalfBinomialLoss(), 1),
+    "binary_cross_entropy_with_logits weights": (lambda width: sklearn_loss.HalfBinomialLoss(), 1),
+    "mse_loss weights": (lambda width: sklearn_loss.HalfSquaredError(), 2),
     "mse_loss": (lambda width: sklearn_loss.HalfSquaredError(), 2),
     "l1_loss": (lambda width: sklearn_loss.AbsoluteError(), 1),
     "smooth_l1_loss": (lambda width: sklearn_loss.HuberLoss(delta=1.0), 1),
@@ -29,6 +31,8 @@ def make(case, data):
         return lambda: loss.gradient_hessian(y, x, gradient_out=g, hessian_out=data.hess, n_threads=1)
     losses = np.empty(case.shape[0], case.dtype)
     weight = np.full(case.shape[0], factor / case.shape[0], case.dtype)
+    if case.variant == "weights":
+        weight *= data.options["weight"]
 
     def value():
         return loss.loss(y, x, sample_weight=weight, loss_out=losses, n_threads=1).sum(), None
