@@ -201,7 +201,7 @@ def test_special_rows(width, dtype):
     for bad in (1, 2, 4):
         assert np.isnan(p[bad]).all()
         assert np.isnan(log_p[bad]).all()
-    np.testing.assert_array_equal(p[0], [0.5, 0.5] + [0] * (width - 2))
+    np.testing.assert_array_max_ulp(p[0], np.array([0.5, 0.5] + [0] * (width - 2), dtype))
     np.testing.assert_array_equal(p[[3, 5]], np.eye(width)[[width - 1, 0]])
     np.testing.assert_array_equal(log_p[[3, 5], [width - 1, 0]], [0, 0])
     np.testing.assert_array_equal(log_p[0, 2:], [-INF] * (width - 2))
@@ -225,6 +225,28 @@ def test_a_certain_class_has_probability_1(width, dtype):
     input[np.arange(len(maxima)), np.arange(len(maxima)) % width] = maxima
     p = fl.softmax(input)
     np.testing.assert_array_equal(p.max(axis=1), 1)
+
+
+@both_dtypes
+@pytest.mark.parametrize("width", [3, 65, 300, 5000])
+def test_equal_maxima_have_equal_probabilities(width, dtype):
+    generator = np.random.default_rng(0)
+    input = generator.normal(size=(200, width)).astype(dtype)
+    input[:, [0, -1]] = input.max(axis=1, keepdims=True) + generator.uniform(0, 20, (200, 1)).astype(dtype)
+    p = fl.softmax(input)
+    np.testing.assert_array_equal(p[:, 0], p[:, -1])
+
+
+@both_dtypes
+@pytest.mark.parametrize("width", [2, 100, 1000])
+def test_log_softmax_grad_of_what_is_no_log_probability(width, dtype):
+    """Above the largest exponent exp is infinite, and so is the gradient."""
+    y = np.full((2, width), -5, dtype)
+    dy = np.zeros((2, width), dtype)
+    y[:, 0], dy[:, 0] = [1e3, INF], 1
+    gradient = fl.log_softmax_grad(y, dy)
+    np.testing.assert_array_equal(gradient[:, 0], -INF)
+    np.testing.assert_allclose(gradient[:, 1:], -np.exp(-5), rtol=1e-5)
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

@@ -304,7 +304,7 @@ static void load_factors(const fl_rows_job *job, const row_group *g, int first, 
     if (job->hess.data)
         FOR_UNITS_OF(l, first, last)
         {
-            const double inverse = 1 / (1 + g->others[l]), low = quotient_error(g, l, 1, 0, inverse);
+            const double inverse = 1 / (1 + g->others[l]), low = has_unit ? quotient_error(g, l, 1, 0, inverse) : 0;
             f->inverse_sum[l] = (T)(has_unit ? in_unit(g, l, inverse, low) : inverse);
             f->hess_factor[l] = (T)(g->scale[l] * g->total[l]);
         }

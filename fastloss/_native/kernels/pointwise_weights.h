@@ -8,8 +8,8 @@
  * read where they lie, if that is possible: by way of the stack, mse_loss with weights took half as long
  * again. */
 typedef struct {
-    const T *direct;       /* their memory, if that is float32; or */
-    const double *numbers; /* theirs, or what has been read; NULL: there are none */
+    const T *direct;       /* their memory, if T and they are float32; or NULL, and */
+    const double *numbers; /* their memory, or what has been read; or NULL as well: there are none */
 } chunk_factors;
 
 static const chunk_factors NO_FACTORS;

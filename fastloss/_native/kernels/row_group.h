@@ -299,12 +299,12 @@ FL_INLINE double in_unit(const row_group *g, fl_size l, double factor, double lo
     return product + (rest - rest == 0 ? rest : 0);
 }
 
-/* and what `product` lacks to be that. */
-FL_INLINE double in_unit_error(const row_group *g, fl_size l, double factor, double low, double product)
+/* and what that has lost by rounding. */
+FL_INLINE double in_unit_error(const row_group *g, fl_size l, double factor, double low, double rounded)
 {
     if (!FL_DOUBLE)
         return 0;
-    const double unit = g->unit[l], rest = fma(factor, unit, -product) + (factor * g->unit_low[l] + low * unit);
+    const double unit = g->unit[l], rest = fma(factor, unit, -rounded) + (factor * g->unit_low[l] + low * unit);
     return rest - rest == 0 ? rest : 0;
 }
 

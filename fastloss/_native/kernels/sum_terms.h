@@ -77,7 +77,7 @@ FL_INLINE sum_parts sum_terms(int op, vf x, vf t, const sum_constants *k)
     } else if (op == FL_SOFTMAX_GRAD) {
         s.term[0] = x * t;
         s.rounding = v_product_error(x, t, s.term[0]);
-#if !FL_HAS_FMA /* it may be NaN where the product is a number; elsewhere the sum's own error is, too */
+#if !FL_HAS_FMA /* so it may be NaN although the product is a number; if that is none, the sum has no error anyway */
         s.rounding = v_finite_or_zero(s.rounding);
 #endif
     } else
@@ -108,7 +108,7 @@ FL_INLINE vf v_exp_of_log(vf x)
  * (exp(x) - 1) total. */
 FL_INLINE vf v_log_softmax_slope(vf x, vf p, vf t, const sum_constants *k)
 {
-    const vf unlikely = v_fma(-p, k->total, t) - p * k->total_low;
+    const vf unlikely = v_fma(-p, k->total, t) - v_finite_or_zero(p * k->total_low);
     const vf within = v_where_lt(x, v_set((T)-0.6), v_set(0), v_where_lt(v_set(0), x, v_set(0), v_set(1)));
     if (v_count_eq(within, v_set(1)) == 0) /* most vectors of more than a few classes */
         return unlikely;

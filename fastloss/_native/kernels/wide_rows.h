@@ -88,12 +88,12 @@ static void mend_chunk(const wide_row *r, const row_group *g, const row_factors 
 }
 
 /* The probability of the maximum, if its strip lies in the chunk: a product of two rounded numbers might be 1.0000001,
- * or not quite 1 where a class is certain. */
+ * or not quite 1 where a class is certain. Not of several maxima, which are to be equal wherever they are. */
 static void mend_probabilities(const wide_row *r, const row_factors *f, fl_size c, fl_size n, T *p)
 {
     const T product = r->top_exp[r->lane] * f->exp_factor[r->lane], rounded_once = (T)f->ratio[r->lane];
     const fl_size start = r->top_start[r->lane] - c, end = start + STRIP < n ? start + STRIP : n;
-    for (fl_size i = start; start >= 0 && i < end; i++)
+    for (fl_size i = start; start >= 0 && rounded_once > (T)0.5 && i < end; i++)
         p[i] = p[i] == product ? rounded_once : p[i];
 }
 
