@@ -107,6 +107,24 @@ def test_results_past_the_caches(name, dtype):
     assert_same_bits(in_place, grad)
 
 
+@pytest.mark.parametrize("factors", ["weight", "sample_weight", "grad_output"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weighed_results_past_the_caches(factors, dtype):
+    """The same bits as of arrays in the caches, and nothing beside them."""
+    n, step = PAST_THE_CACHES // (2 if dtype == "float64" else 1), 2**18 + 5
+    generator = np.random.default_rng(0)
+    input, target, weight = (generator.random(n, dtype) for _ in range(3))
+    weight[::7] = 0
+    reduction = "none" if factors == "grad_output" else "sum"
+    around = np.full(n + 64, 99, dtype)
+    out = around[3 : 3 + n]
+    fl.mse_loss.grad(input, target, reduction=reduction, out=out, **{factors: weight})
+    parts = np.concatenate([fl.mse_loss.grad(input[i : i + step], target[i : i + step], reduction=reduction,
+                                             **{factors: weight[i : i + step]}) for i in range(0, n, step)])
+    np.testing.assert_array_equal(out, parts)
+    assert (around[:3] == 99).all() and (around[3 + n :] == 99).all()
+
+
 @pytest.mark.parametrize("n", [40, 1000, 50_000])
 def test_a_sum_beyond_float32(n):
     """The mean of numbers near the largest is a number: their sum is made in double where float32 cannot hold it."""

@@ -31,7 +31,7 @@ static fl_size first_failure(const fl_check *check, const double *x, const doubl
 typedef struct {
     const fl_check *check;
     const T *direct; /* the memory to be checked, or NULL where it has to be read */
-    const double *doubles; /* the same of doubles */
+    const double *doubles; /* the same of doubles, if T is float32 */
     int exact;       /* as type T the elements are on the side of each bound that they are on themselves */
     T low, high, inside;
     int pair, allows_nan;
@@ -99,8 +99,8 @@ static int all_pass_at(const direct_check *check, const T *x, fl_size n)
     return v_largest_lane(v_max(v_max(fails[0], fails[1]), v_max(fails[2], fails[3]))) == 0;
 }
 
-/* The same of doubles, whatever T is; 0, too, where it is not as simple as that. */
-static int all_doubles_pass(const fl_check *check, const double *x, fl_size n)
+/* The same of doubles, if T is float32; 0, too, where it is not as simple as that. */
+static FL_OUTLINE int all_doubles_pass(const fl_check *check, const double *x, fl_size n)
 {
     const double below = check->open & 1 ? check->low : nextafter(check->low, -INFINITY);
     const double above = check->open & 2 ? check->high : nextafter(check->high, INFINITY);
@@ -112,6 +112,7 @@ static int all_doubles_pass(const fl_check *check, const double *x, fl_size n)
         for (int l = 0; l < LINE; l++)
             failures[l] |= !((x[i + l] > below) & (x[i + l] < above));
     }
+    FL_LANEWISE
     for (; i < n; i++)
         failures[0] |= !((x[i] > below) & (x[i] < above));
     for (int l = 1; l < LINE; l++)
@@ -125,7 +126,7 @@ static int all_pass(const direct_check *check, fl_size start, fl_size n)
     FL_ALIGNED T chunk[CHUNK];
     if (check->direct)
         return all_pass_at(check, check->direct + start, n);
-    if (check->doubles)
+    if (!FL_DOUBLE && check->doubles)
         return all_doubles_pass(check->check, check->doubles + start, n);
     int passed = check->exact;
     for (fl_size i = 0; i < n && passed; i += CHUNK) {
