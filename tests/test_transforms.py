@@ -201,7 +201,12 @@ def test_special_rows(width, dtype):
     for bad in (1, 2, 4):
         assert np.isnan(p[bad]).all()
         assert np.isnan(log_p[bad]).all()
-    np.testing.assert_array_max_ulp(p[0], np.array([0.5, 0.5] + [0] * (width - 2), dtype))
+    halves = np.array([0.5, 0.5] + [0] * (width - 2), dtype)
+    if width < 300:
+        np.testing.assert_array_equal(p[0], halves)
+    else:  # exponential and factor of a wide row are both rounded where the maximum has no more than half
+        np.testing.assert_array_max_ulp(p[0], halves)
+    assert p[0, 0] == p[0, 1]
     np.testing.assert_array_equal(p[[3, 5]], np.eye(width)[[width - 1, 0]])
     np.testing.assert_array_equal(log_p[[3, 5], [width - 1, 0]], [0, 0])
     np.testing.assert_array_equal(log_p[0, 2:], [-INF] * (width - 2))

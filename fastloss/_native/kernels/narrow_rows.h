@@ -271,7 +271,7 @@ typedef struct {
     double ratio[GROUP];  /* scale total / (1 + others) */
     FL_ALIGNED T exp_factor[GROUP];  /* the same in the row's unit: gradient = exp_factor e - base_factor base */
     T base_factor[GROUP];
-    double ratio_low[GROUP];  /* with a base: what the ratio lacks, */
+    double ratio_low[GROUP];  /* with a base, and of wide rows in float64: what the ratio lacks, */
     T exp_factor_low[GROUP];  /* and exp_factor */
     T inverse_sum[GROUP]; /* p = inverse_sum e */
     T hess_factor[GROUP]; /* Hessian = hess_factor p (1 - p) */
