@@ -230,6 +230,7 @@ static const struct {
 #define NOTHING 0
 #define INPUT 1
 #define TARGET 2
+#define DIFFERENCE 2
 #define PARAMETER 3
 #define FL_LOSS(name, n_parameters, with_respect_to, cost) {#name, n_parameters, with_respect_to},
 #include "losses.def"

@@ -19,7 +19,8 @@ cdef extern from *:
     #include "kernels/losses.def"
     #undef FL_LOSS
     };
-    enum { FL_DERIVATIVES_NOTHING, FL_DERIVATIVES_INPUT, FL_DERIVATIVES_TARGET, FL_DERIVATIVES_PARAMETER };
+    enum { FL_DERIVATIVES_NOTHING, FL_DERIVATIVES_INPUT, FL_DERIVATIVES_TARGET, FL_DERIVATIVES_PARAMETER,
+           FL_DERIVATIVES_DIFFERENCE = FL_DERIVATIVES_TARGET };
     static const int fl_loss_derivatives[] = {
     #define FL_LOSS(name, n_parameters, with_respect_to, cost) FL_DERIVATIVES_##with_respect_to,
     #include "kernels/losses.def"

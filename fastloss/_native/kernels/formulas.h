@@ -41,13 +41,7 @@ FL_INLINE vf v_carried(stages *s, int stage, vf x)
     return x;
 }
 
-/* A loss of the difference input - target. */
-FL_INLINE terms terms_of_difference(vf value, vf slope, vf curvature)
-{
-    return (terms){value, {slope, -slope, v_set(0)}, {curvature, curvature, v_set(0)}};
-}
-
-/* A loss whose input alone has derivatives. */
+/* A loss whose input alone has derivatives, or which is a DIFFERENCE (losses.def). */
 FL_INLINE terms terms_of_input(vf value, vf slope, vf curvature)
 {
     return (terms){value, {slope, v_set(0), v_set(0)}, {curvature, v_set(0), v_set(0)}};

@@ -126,7 +126,7 @@ FL_INLINE terms gaussian_nll_terms(vf x, vf y, const vf *p)
     vf d = x - y, r = d / v, error = v_difference_error(x, y, d), half_t = half * d * r; /* t = d^2 / v */
     /* d^2 would double d's rounding error */
     half_t = v_where_lt(half_t, v_set((T)INFINITY), v_fma(error, r, half_t), half_t);
-    terms t = terms_of_difference(v_fma(half, v_log(v), half_t) + p[2], r, v_set(1) / v);
+    terms t = terms_of_input(v_fma(half, v_log(v), half_t) + p[2], r, v_set(1) / v);
     /* (1 / v - d^2 / v^2) / 2 and d^2 / v^3 - 1 / (2 v^2): by way of t, or of r where t might be infinite */
     vf slope = (half - half_t) / v, far_slope = half * r * (v_set(1) / d - r);
     vf curvature = (half_t + half_t - half) / v / v, far_curvature = (r / v) * (r - half / d);

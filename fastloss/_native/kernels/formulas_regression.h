@@ -25,14 +25,14 @@ FL_INLINE terms mse_terms(vf x, vf y, const vf *p)
 {
     (void)p;
     vf d = x - y;
-    return terms_of_difference(d * d, d + d, v_set(2));
+    return terms_of_input(d * d, d + d, v_set(2));
 }
 
 FL_INLINE terms l1_terms(vf x, vf y, const vf *p)
 {
     (void)p;
     vf d = x - y;
-    return terms_of_difference(v_abs(d), v_sign(d), v_set(0));
+    return terms_of_input(v_abs(d), v_sign(d), v_set(0));
 }
 
 FL_INLINE terms smooth_l1_terms(vf x, vf y, const vf *p)
@@ -43,7 +43,7 @@ FL_INLINE terms smooth_l1_terms(vf x, vf y, const vf *p)
     vf value = v_where_lt(a, beta, inner, outer);
     vf slope = v_where_lt(a, beta, quotient, v_sign(d));
     vf curvature = v_where_lt(v_beyond(x, y, d, beta), v_set(0), v_set(1) / beta, v_set(0));
-    return terms_of_difference(value, slope, curvature);
+    return terms_of_input(value, slope, curvature);
 }
 
 FL_INLINE terms huber_terms(vf x, vf y, const vf *p)
@@ -51,7 +51,7 @@ FL_INLINE terms huber_terms(vf x, vf y, const vf *p)
     vf d = x - y, a = v_abs(d), delta = p[0];
     vf value = v_where_lt(delta, a, delta * (a - v_set((T)0.5) * delta), v_set((T)0.5) * d * d);
     vf slope = v_where_lt(delta, a, v_signed_as(delta, d), d);
-    return terms_of_difference(value, slope, v_where_lt(v_set(0), v_beyond(x, y, d, delta), v_set(0), v_set(1)));
+    return terms_of_input(value, slope, v_where_lt(v_set(0), v_beyond(x, y, d, delta), v_set(0), v_set(1)));
 }
 
 /* log cosh d, tanh d, 1 / cosh^2 d */

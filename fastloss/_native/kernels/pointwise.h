@@ -19,12 +19,17 @@ typedef struct {
     vf high, low;
 } split_scale;
 
+/* Where the loop is for the input, gradients with respect to a target have the other sign. */
+typedef struct {
+    split_scale grad, hess;
+} map_scales;
+
 /* Where derivatives go past the caches; that of a loop which does not send them there is not used. */
 typedef struct {
     line_stream grad, hess;
 } result_streams;
 
-typedef void map_kernel(const T *x, const T *y, const T *const *p, fl_size n, const split_scale *scale, T *value,
+typedef void map_kernel(const T *x, const T *y, const T *const *p, fl_size n, const map_scales *scales, T *value,
                         T *grad, T *hess, lane_sums *sums, result_streams *streams);
 
 static split_scale split_of(double scale)
@@ -123,7 +128,7 @@ typedef struct {
 
 /* What becomes of a step's terms, of elements from `start` on. */
 FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost, fl_size start, const T *x, const T *y,
-                          split_scale factor, const map_results *r, lane_sums *sums, int far, result_streams *streams)
+                          map_scales scales, const map_results *r, lane_sums *sums, int far, result_streams *streams)
 {
     const int adds = want & FL_VALUE && map_adds(cost), sends = cost == FL_LIGHT && far;
     const int fetches_results = waits_for_memory(cost) && DEEP > 1; /* with AVX2 for a fiftieth of the time only */
@@ -143,9 +148,9 @@ FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost,
                 fetch_ahead(r->hess + i, step, 1);
         }
         if (want & FL_GRAD)
-            store_derivative(r->grad + i, v_scaled(t[k].grad[wrt], factor), sends, &streams->grad);
+            store_derivative(r->grad + i, v_scaled(t[k].grad[wrt], scales.grad), sends, &streams->grad);
         if (want & FL_HESS)
-            store_derivative(r->hess + i, v_scaled(t[k].hess[wrt], factor), sends, &streams->hess);
+            store_derivative(r->hess + i, v_scaled(t[k].hess[wrt], scales.hess), sends, &streams->hess);
     }
 }
 
@@ -153,10 +158,10 @@ FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost,
  * up to `cost` is a constant where this is inlined. All operands of a step are loaded before its results are written,
  * which might overwrite them for all the compiler knows: otherwise it would compute one vector after the other. */
 FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int cost, const T *x, const T *y,
-                         const T *const *p, fl_size n, const split_scale *scale, T *value, T *grad, T *hess,
+                         const T *const *p, fl_size n, const map_scales *scales, T *value, T *grad, T *hess,
                          lane_sums *sums, result_streams *streams)
 {
-    const split_scale factor = *scale;
+    const map_scales factors = *scales;
     const map_results results = {value, grad, hess};
     const int step = map_step(want, wrt, cost);
     EACH_CARRIED(DEFINE_CARRIED)
@@ -176,7 +181,7 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
         for (int k = 0; k < step; k++)
             t[k] = terms_at(f, n_parameters, start + k * WIDTH, x, y, p, carried, MOST_STAGES);
         FL_KEEP_ONE_LOOP(far);
-        take_terms(t, step, want, wrt, cost, start, x, y, factor, &results, &local, far, &local_streams);
+        take_terms(t, step, want, wrt, cost, start, x, y, factors, &results, &local, far, &local_streams);
     }
     if (cost == FL_LIGHT && far)
         *streams = local_streams;
@@ -209,10 +214,10 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
 
 #define DEFINE_MAP(name, n_parameters, cost, suffix, want, wrt)                                                     \
     ORDERED_##cost static void name##suffix(const T *x, const T *y, const T *const *p, fl_size n,                   \
-                                            const split_scale *scale, T *value, T *grad, T *hess, lane_sums *sums,  \
+                                            const map_scales *scales, T *value, T *grad, T *hess, lane_sums *sums,  \
                                             result_streams *streams)                                                \
     {                                                                                                               \
-        map_terms(name##_formula, n_parameters, want, wrt, cost, x, y, p, n, scale, value, grad, hess, sums, \
+        map_terms(name##_formula, n_parameters, want, wrt, cost, x, y, p, n, scales, value, grad, hess, sums, \
                   streams);                                                                                         \
     }
 #define DEFINE_NOTHING(name, n_parameters, cost)                                                \
@@ -227,8 +232,9 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
     DEFINE_MAP(name, n_parameters, cost, _target_grad, FL_GRAD, FL_WRT_TARGET)                  \
     DEFINE_MAP(name, n_parameters, cost, _target_both, FL_VALUE | FL_GRAD, FL_WRT_TARGET)       \
     DEFINE_MAP(name, n_parameters, cost, _target_hess, FL_GRAD | FL_HESS, FL_WRT_TARGET)
+#define DEFINE_DIFFERENCE DEFINE_INPUT
 #define DEFINE_PARAMETER(name, n_parameters, cost)                                              \
-    DEFINE_TARGET(name, n_parameters, cost)                                                     \
+    DEFINE_DIFFERENCE(name, n_parameters, cost)                                                 \
     DEFINE_MAP(name, n_parameters, cost, _parameter_grad, FL_GRAD, FL_WRT_PARAMETER)            \
     DEFINE_MAP(name, n_parameters, cost, _parameter_both, FL_VALUE | FL_GRAD, FL_WRT_PARAMETER) \
     DEFINE_MAP(name, n_parameters, cost, _parameter_hess, FL_GRAD | FL_HESS, FL_WRT_PARAMETER)
@@ -247,7 +253,8 @@ typedef struct {
 #define ROW_NOTHING(name) {NULL, NULL, NULL}
 #define ROW_INPUT(name) {name##_grad, name##_both, name##_hess}
 #define ROW_TARGET(name) ROW_INPUT(name), {name##_target_grad, name##_target_both, name##_target_hess}
-#define ROW_PARAMETER(name) ROW_TARGET(name), {name##_parameter_grad, name##_parameter_both, name##_parameter_hess}
+#define ROW_DIFFERENCE(name) ROW_INPUT(name), ROW_INPUT(name)
+#define ROW_PARAMETER(name) ROW_DIFFERENCE(name), {name##_parameter_grad, name##_parameter_both, name##_parameter_hess}
 #define FL_LOSS(name, n_parameters, with_respect_to, cost) {FL_##cost, name##_value, {ROW_##with_respect_to(name)}},
 static const loss_maps LOSS_MAPS[] = {
 #include "losses.def"
@@ -379,17 +386,31 @@ typedef struct {
     fl_size multiple, most; /* the map takes so many elements, or a multiple of that, and at most so many */
     int far; /* see is_far() */
     result_streams streams;
-    split_scale scale;    /* of the derivatives, if nothing else weighs them */
+    map_scales scales;    /* of the derivatives, 1 or -1 if something else weighs them */
     lane_sums sums;       /* of the values, if they have no weights, */
     lane_totals weighted; /* if they have, */
     fl_sum loss;          /* and of chunks that float32 cannot add up */
 } block_pass;
 
+/* Whether the loop is that of the input, though the target was asked for. */
+static int is_negative(const fl_pointwise_job *job)
+{
+    const loss_maps *maps = &LOSS_MAPS[job->loss];
+    return job->wrt == FL_WRT_TARGET && maps->derivatives[FL_WRT_TARGET][0] == maps->derivatives[FL_WRT_INPUT][0];
+}
+
+static map_scales scales_of(const fl_pointwise_job *job, double scale)
+{
+    const split_scale split = split_of(scale), negative = {-split.high, -split.low};
+    return (map_scales){is_negative(job) ? negative : split, split};
+}
+
 static void open_pass(block_pass *b, const fl_pointwise_job *job)
 {
     b->job = job;
     b->map = map_of(job);
-    const int cost = LOSS_MAPS[job->loss].cost, step = map_step(job->want, job->wrt, cost);
+    const int cost = LOSS_MAPS[job->loss].cost, wrt = is_negative(job) ? FL_WRT_INPUT : job->wrt;
+    const int step = map_step(job->want, wrt, cost);
     b->map_adds = map_adds(cost);
     b->multiple = step > UNIT ? step * WIDTH : LANES;
     b->most = cost == FL_STAGED ? SPAN : CHUNK;
@@ -403,7 +424,7 @@ static void open_pass(block_pass *b, const fl_pointwise_job *job)
     b->maps_target = job->target_scale != 1 || job->target_shift != 0;
     b->weighs = job->weight.data || job->sample_weight.data || job->grad_output.data || !fits(job->scale);
     b->far = !b->weighs && is_far(job, &b->input, &b->target) && b->grad.direct && (!job->hess.data || b->hess.direct);
-    b->scale = split_of(b->weighs ? 1 : job->scale);
+    b->scales = scales_of(job, b->weighs ? 1 : job->scale);
     b->sums = NO_SUMS;
     b->weighted = (lane_totals){{0}, {0}};
     b->loss = (fl_sum){0, 0};
@@ -425,12 +446,12 @@ static void map_chunk(block_pass *b, const T *x, const T *y, const T **p, fl_siz
                       result_streams *streams)
 {
     if (n <= b->most) {
-        b->map(x, y, p, n, &b->scale, value, grad, hess, &b->sums, streams);
+        b->map(x, y, p, n, &b->scales, value, grad, hess, &b->sums, streams);
         return;
     }
     for (fl_size i = 0, part; i < n; i += part) {
         part = n - i < b->most ? n - i : b->most;
-        b->map(x + i, y + i, p, part, &b->scale, value + i, grad + i, hess + i, &b->sums, streams);
+        b->map(x + i, y + i, p, part, &b->scales, value + i, grad + i, hess + i, &b->sums, streams);
         for (int k = 0; k < b->job->n_parameters; k++)
             p[k] += part;
     }
