@@ -189,7 +189,7 @@ static void run_rows(const fl_kernels *kernels, int op, const char *name, int ki
             memset(&job, 0, sizeof job);
             state = 54321;
             fl_size rows = SHAPES[s][0], classes = SHAPES[s][1], n = rows * classes;
-            job.op = op, job.n_rows = rows, job.n_classes = classes, job.block_rows = rows, job.n_blocks = 1;
+            job.op = op, job.n_rows = rows, job.n_classes = classes, job.block_rows = rows, job.n_blocks = job.together = 1;
             job.scale = 0.3, job.smoothing = smoothing, job.gamma = 2, job.margin = 1, job.want_sum = is_loss;
             fill(&job.input, input, kind, rows, classes, family, 0);
             if (has_second)

@@ -27,9 +27,10 @@ cdef extern from "kernels/types.h" nogil:
         double lo
     void fl_add(fl_sum *total, double x)
     double fl_total(fl_sum sum)
+    bint fl_lies_in_columns(const fl_view *view, Py_ssize_t n_classes)
     ctypedef struct fl_rows_job:
         int op
-        Py_ssize_t n_rows, n_classes, block_rows, n_blocks
+        Py_ssize_t n_rows, n_classes, block_rows, n_blocks, together
         fl_view input, labels, target, weight, sample_weight, grad_output, value, grad, hess
         int has_ignore
         uint64_t ignore_bits

@@ -29,6 +29,7 @@ LOG_SOFTMAX_GRAD = FL_LOG_SOFTMAX_GRAD
 cdef enum:
     BLOCK_ROWS_MULTIPLE = 64  # whole groups of rows (of the larger of the two: float32)
     PARALLEL_ROWS = 65536  # fewer labels are checked before another thread has woken up
+    LINE_ROWS = 16  # as many of float32 lie in a line of memory, if they lie in columns
 
 
 cdef void set_blocks(fl_rows_job *job) noexcept:
@@ -41,27 +42,40 @@ cdef void set_blocks(fl_rows_job *job) noexcept:
         rows = (rows - 1) // BLOCK_ROWS_MULTIPLE * BLOCK_ROWS_MULTIPLE + BLOCK_ROWS_MULTIPLE
     job.block_rows = rows
     job.n_blocks = (job.n_rows - 1) // rows + 1 if job.n_rows else 0
+    job.together = 1
+
+
+cdef void walk_columns_together(fl_rows_job *job, int n_threads) noexcept:
+    """Blocks of one row that share lines of memory: otherwise each line would be read for each of them. What a row is
+    added to stays its own block, so that sums do not depend on the layout."""
+    if job.n_blocks > 1 and job.block_rows == 1 and fl_lies_in_columns(&job.input, job.n_classes):
+        job.together = min(LINE_ROWS, (job.n_rows - 1) // abs(n_threads) + 1)
 
 
 ctypedef struct rows_call:
     fl_rows_kernel kernel
     const fl_rows_job *job
     fl_rows_partial *partials
+    Py_ssize_t together
 
 
 cdef void run_block(void *work, Py_ssize_t block) noexcept nogil:
     cdef rows_call *call = <rows_call *>work
-    call.kernel(call.job, block, &call.partials[block])
+    cdef Py_ssize_t first = block * call.together
+    call.kernel(call.job, first, &call.partials[first])
 
 
-cdef void launch(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial *partials, int n_threads) noexcept:
+cdef void launch(fl_rows_kernel kernel, const fl_rows_job *job, fl_rows_partial *partials, int n_threads,
+                 Py_ssize_t together) noexcept:
+    """`together`: how many blocks the kernel walks at once."""
     cdef rows_call call
-    if job.n_blocks == 1:
+    cdef Py_ssize_t n_calls = (job.n_blocks + together - 1) // together
+    if n_calls == 1:
         kernel(job, 0, partials)
-    elif job.n_blocks:
-        call.kernel, call.job, call.partials = kernel, job, partials
+    elif n_calls:
+        call.kernel, call.job, call.partials, call.together = kernel, job, partials, together
         with nogil:
-            run_blocks(run_block, &call, job.n_blocks, n_threads)
+            run_blocks(run_block, &call, n_calls, n_threads)
 
 
 cdef tuple row_shape(input, int class_axis):
@@ -226,7 +240,7 @@ cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int r
         raise MemoryError
     try:
         job.weight.data = NULL if job.op >= FL_MULTI_MARGIN else class_weight
-        launch(kernels.check_rows, job, partials, 1 if job.n_rows < PARALLEL_ROWS else threads)
+        launch(kernels.check_rows, job, partials, 1 if job.n_rows < PARALLEL_ROWS else threads, 1)
         job.weight.data = class_weight
         check_partials(job, partials, input, class_axis, target, sample_weight, ignore_index, &total_weight)
         divisor = denominator(reduction, fl_total(total_weight), normalizer, batch, weight, sample_weight)
@@ -237,7 +251,8 @@ cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int r
             value[0] = numpy.nan  # with label smoothing, the losses need not be 0 where the weights are
             return 0
         if job.want_sum or job.value.data or job.grad.data:
-            launch(kernels.run_rows, job, partials, threads)
+            walk_columns_together(job, threads)
+            launch(kernels.run_rows, job, partials, threads, job.together)
         value[0] = total_loss(job, partials) / divisor
     finally:
         free(partials)
@@ -312,7 +327,8 @@ def run_transform(int op, input, axis, keepdims, out, n_threads):
     partials = <fl_rows_partial *>calloc(max(job.n_blocks, 1), sizeof(fl_rows_partial))
     if partials == NULL:
         raise MemoryError
-    launch(kernels_for(&job.input).run_rows, &job, partials, threads)
+    walk_columns_together(&job, threads)
+    launch(kernels_for(&job.input).run_rows, &job, partials, threads, job.together)
     free(partials)
     return result if out is None else out
 
@@ -339,7 +355,7 @@ def run_transform_grad(int op, y, dy, axis, out, n_threads):
     partials = <fl_rows_partial *>calloc(job.n_blocks, sizeof(fl_rows_partial))
     if partials == NULL:
         raise MemoryError
-    launch(kernels_for(&job.input).run_rows, &job, partials, threads)
+    launch(kernels_for(&job.input).run_rows, &job, partials, threads, 1)
     free(partials)
     return result if out is None else out
 
@@ -367,7 +383,7 @@ def run_information(q_name, q, p, axis, n_threads):
             raise MemoryError
         for b in range(job.n_blocks):
             partials[b].bad_input = partials[b].bad_target = -1
-        launch(kernels.run_rows, &job, partials, threads)
+        launch(kernels.run_rows, &job, partials, threads, 1)
         for b in range(job.n_blocks - 1, -1, -1):
             bad_q = partials[b].bad_input if partials[b].bad_input >= 0 else bad_q
             bad_p = partials[b].bad_target if partials[b].bad_target >= 0 else bad_p

@@ -16,17 +16,6 @@ FL_INLINE fl_size tile_lanes(fl_size n_classes, int lane)
 /* Class c of row l. */
 FL_INLINE fl_size tile_entry(fl_size n_classes, int l, fl_size c) { return tile_lanes(n_classes, l) + c * LANES; }
 
-FL_INLINE fl_size distance(fl_size stride) { return stride < 0 ? -stride : stride; }
-
-/* Dimensions of one element are in no view: so the last is that of the classes, unless it has merged with others. */
-FL_INLINE int lies_in_columns(const fl_view *view, fl_size n_classes)
-{
-    const int last = view->ndim - 1;
-    if (last < 1 || view->shape[last] != n_classes)
-        return 0;
-    return distance(view->strides[last - 1]) < distance(view->strides[last]);
-}
-
 /* Of the rows of a group those that lie evenly spaced, from lane `lane` on, and their parts in the tile's units. */
 typedef struct {
     char *first; /* class 0 of the first */

@@ -8,7 +8,7 @@
 static void label_logits(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     const T *direct = view_direct(&job->input);
-    if (lies_in_columns(&job->input, job->n_classes)) {
+    if (fl_lies_in_columns(&job->input, job->n_classes)) {
         read_from_columns(&job->input, row, n, job->n_classes, g->label, g->label_logit);
         return;
     }
@@ -27,7 +27,7 @@ static void store_at_labels(const fl_rows_job *job, const fl_view *view, fl_size
     const fl_size n_classes = job->n_classes;
     const int step = n_classes < TOGETHER ? (int)(TOGETHER / n_classes) : 1;
     T *direct = view_direct(view);
-    if (lies_in_columns(view, n_classes)) {
+    if (fl_lies_in_columns(view, n_classes)) {
         write_to_columns(view, row, n, n_classes, g->label, value);
         return;
     }
@@ -56,10 +56,22 @@ static void nll_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
         store_at_labels(job, &job->hess, row, n, g, none);
 }
 
+/* What each of single rows adds to the partial of its own block. */
+static void add_single_rows(const lane_totals *sums, fl_size n, fl_rows_partial *partials)
+{
+    for (fl_size l = 0; l < n; l++) {
+        fl_add(&partials[l].loss, sums[l / LANES].hi[l % LANES]);
+        partials[l].loss.lo += sums[l / LANES].lo[l % LANES];
+    }
+}
+
+/* A block, or `together` of them, each of one row of a single group. */
 static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *partial)
 {
     fl_size first, last;
     block_bounds(job, block, &first, &last);
+    if (job->together > 1)
+        last = job->n_rows - first < job->together ? job->n_rows : first + job->together;
     lane_totals sums[GROUP / LANES] = {{{0}, {0}}};
     row_group g;
     g.plain = 0;
@@ -78,6 +90,8 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
             nll_group(job, row, n, &g);
         else if (job->n_classes <= NARROW)
             narrow_group(job, row, n, &g);
+        else if (fl_lies_in_columns(&job->input, job->n_classes))
+            wide_columns_group(job, row, n, &g);
         else
             wide_group(job, row, n, &g);
         if (job->op == FL_SOFTMAX_FOCAL) {
@@ -87,8 +101,11 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
         if (job->want_sum || job->value.data)
             finish_group(job, row, n, &g, sums);
     }
-    for (int i = 0; i < GROUP / LANES && i * LANES < last - first; i++)
-        add_lanes(&partial->loss, &sums[i]);
+    if (job->together > 1)
+        add_single_rows(sums, last - first, partial);
+    else
+        for (int i = 0; i < GROUP / LANES && i * LANES < last - first; i++)
+            add_lanes(&partial->loss, &sums[i]);
 }
 
 #endif

@@ -9,7 +9,7 @@
 #ifndef FASTLOSS_SUM_TERMS_H
 #define FASTLOSS_SUM_TERMS_H
 
-#include "wide_rows.h"
+#include "wide_columns.h"
 
 enum { N_SUMS = 3 };
 

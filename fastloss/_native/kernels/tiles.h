@@ -142,7 +142,7 @@ FL_INLINE void load_rows(const fl_view *view, fl_size row, int n, fl_size n_clas
 /* Rows of a rows x classes view into a tile; the lanes of skipped rows hold 0, whatever lies in memory. */
 static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g, T *tile)
 {
-    if (lies_in_columns(view, n_classes))
+    if (fl_lies_in_columns(view, n_classes))
         load_columns(view, row, n, n_classes, g->lanes, tile);
     else
         load_rows(view, row, n, n_classes, g, tile);
@@ -206,7 +206,7 @@ static FL_OUTLINE void store_tile(const fl_rows_job *job, const fl_view *view, f
     for (int l = 0; l < GROUP; l++)
         ones[l] = 1;
     factor = factor ? factor : ones;
-    if (lies_in_columns(view, n_classes)) {
+    if (fl_lies_in_columns(view, n_classes)) {
         store_columns(view, row, n, g, n_classes, tile, factor, at_top, at_label);
         return;
     }

@@ -30,6 +30,17 @@ typedef struct {
     fl_size strides[FL_MAX_DIMS]; /* in bytes */
 } fl_view;
 
+/* Whether the rows of a view, whose last dimension is that of the classes, lie closer together than the classes. Views
+ * have no dimensions of one element: if there is but one class, the last is another. */
+static inline int fl_lies_in_columns(const fl_view *view, fl_size n_classes)
+{
+    const int last = view->ndim - 1;
+    if (last < 1 || view->shape[last] != n_classes)
+        return 0;
+    const fl_size row_step = view->strides[last - 1], class_step = view->strides[last];
+    return (row_step < 0 ? -row_step : row_step) < (class_step < 0 ? -class_step : class_step);
+}
+
 /* A sum in twice the precision of double: hi + lo. */
 typedef struct {
     double hi, lo;
@@ -57,6 +68,8 @@ enum fl_rows_op {
 typedef struct {
     int op;
     fl_size n_rows, n_classes, block_rows, n_blocks;
+    fl_size together; /* how many blocks a kernel walks at once, from the one it is called for on: 1, but for single
+                       * rows that lie in columns */
 
     fl_view input;         /* rows x classes */
     fl_view labels;        /* rows, integers; or ... */

@@ -97,49 +97,58 @@ static void mend_probabilities(const wide_row *r, const row_factors *f, fl_size 
         p[i] = p[i] == product ? rounded_once : p[i];
 }
 
+/* Gradient and Hessian of n classes from c on. x is where they lie, or, if they are kept, their exponentials, or NULL
+ * if they are float16. */
+static FL_OUTLINE void gradient_of_chunk(wide_row *r, const row_group *g, const row_factors *f, fl_size c, fl_size n,
+                                         const T *x, T *grad)
+{
+    const fl_rows_job *job = r->job;
+    const int kept = r->keep;
+    char *halves = grad_halves(r) ? grad_halves(r) + 2 * (r->start + c) : NULL;
+    row_base base_terms, *base = NULL;
+    T *hess = NULL;
+    select_scale(r);
+    r->results = job->grad.data + (r->start + c) * r->results_step;
+    if (job->hess.data)
+        hess = r->hess ? r->hess + c : r->hess_chunk;
+    if (has_base(job)) {
+        base_terms = base_chunk(r, c, n);
+        base = &base_terms;
+    }
+    if (job->op == FL_SOFTMAX_FOCAL)
+        wide_derivatives(r, kept, 1, NULL, x, n, f, grad, 0, hess);
+    else if (hess)
+        wide_derivatives(r, kept, 0, base, x, n, f, grad, 0, hess);
+    else if (base)
+        wide_derivatives(r, kept, 0, base, x, n, f, grad, 0, NULL);
+    else if (kept && halves)
+        wide_derivatives(r, 1, 0, NULL, x, n, f, halves, 1, NULL);
+    else if (kept)
+        wide_derivatives(r, 1, 0, NULL, x, n, f, grad, 0, NULL);
+    else if (halves)
+        derivatives_of_halves(r, x_halves(r) + 2 * c, n, f, halves);
+    else
+        wide_derivatives(r, 0, 0, NULL, x, n, f, grad, 0, NULL);
+    if (job->op == FL_SOFTMAX_FOCAL)
+        mend_focal_row(g, r->lane, c, n, 1, grad, hess);
+    else if (job->op == FL_CROSS_ENTROPY && !halves)
+        mend_chunk(r, g, f, c, n, base, grad, hess);
+    else if (job->op == FL_SOFTMAX && !halves)
+        mend_probabilities(r, f, c, n, grad);
+    if (hess && !r->hess)
+        view_write(&job->hess, r->start + c, n, hess);
+}
+
 static void wide_gradient(wide_row *r, const row_group *g, const row_factors *f)
 {
     const fl_rows_job *job = r->job;
     const fl_size n_classes = job->n_classes;
-    const int kept = r->keep;
-    select_scale(r);
     for (fl_size c = 0; c < n_classes; c += r->step) {
         fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
-        T *grad = r->grad ? r->grad + c : r->stage, *hess = NULL;
-        char *halves = grad_halves(r) ? grad_halves(r) + 2 * (r->start + c) : NULL;
-        r->results = job->grad.data + (r->start + c) * r->results_step;
-        const T *x = kept ? grad : x_halves(r) ? NULL : row_chunk(r, c, n);
-        row_base base_terms, *base = NULL;
-        if (job->hess.data)
-            hess = r->hess ? r->hess + c : r->hess_chunk;
-        if (has_base(job)) {
-            base_terms = base_chunk(r, c, n);
-            base = &base_terms;
-        }
-        if (job->op == FL_SOFTMAX_FOCAL)
-            wide_derivatives(r, kept, 1, NULL, x, n, f, grad, 0, hess);
-        else if (hess)
-            wide_derivatives(r, kept, 0, base, x, n, f, grad, 0, hess);
-        else if (base)
-            wide_derivatives(r, kept, 0, base, x, n, f, grad, 0, NULL);
-        else if (kept && halves)
-            wide_derivatives(r, 1, 0, NULL, x, n, f, halves, 1, NULL);
-        else if (kept)
-            wide_derivatives(r, 1, 0, NULL, x, n, f, grad, 0, NULL);
-        else if (halves)
-            derivatives_of_halves(r, x_halves(r) + 2 * c, n, f, halves);
-        else
-            wide_derivatives(r, 0, 0, NULL, x, n, f, grad, 0, NULL);
-        if (job->op == FL_SOFTMAX_FOCAL)
-            mend_focal_row(g, r->lane, c, n, 1, grad, hess);
-        else if (job->op == FL_CROSS_ENTROPY && !halves)
-            mend_chunk(r, g, f, c, n, base, grad, hess);
-        else if (job->op == FL_SOFTMAX && !halves)
-            mend_probabilities(r, f, c, n, grad);
-        if (!r->grad && !halves)
+        T *grad = r->grad ? r->grad + c : r->stage;
+        gradient_of_chunk(r, g, f, c, n, r->keep ? grad : x_halves(r) ? NULL : row_chunk(r, c, n), grad);
+        if (!r->grad && !grad_halves(r))
             view_write(&job->grad, r->start + c, n, grad);
-        if (hess && !r->hess)
-            view_write(&job->hess, r->start + c, n, hess);
     }
     if (grad_halves(r) && g->label[r->lane] >= 0) {
         const vf slope = v_set((T)label_slope(g, r->lane, f->ratio[r->lane]));
@@ -147,16 +156,19 @@ static void wide_gradient(wide_row *r, const row_group *g, const row_factors *f)
     }
 }
 
+FL_INLINE void log_softmax_of_chunk(const T *x, fl_size n, T maximum, T log, T *y)
+{
+    for (fl_size i = 0; i < n; i++)
+        y[i] = (x[i] - maximum) - log;
+}
+
 static void wide_log_softmax(wide_row *r, const row_group *g, T log)
 {
     const fl_size n_classes = r->job->n_classes;
-    const T maximum = g->maximum[r->lane];
     for (fl_size c = 0; c < n_classes; c += r->step) {
         fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
-        const T *x = row_chunk(r, c, n);
         T *y = r->grad ? r->grad + c : r->stage;
-        for (fl_size i = 0; i < n; i++)
-            y[i] = (x[i] - maximum) - log;
+        log_softmax_of_chunk(row_chunk(r, c, n), n, g->maximum[r->lane], log, y);
         if (!r->grad)
             view_write(&r->job->grad, r->start + c, n, y);
     }
@@ -246,6 +258,15 @@ static void infinite_logsumexp(wide_row *r, row_group *g)
     g->others[r->lane] = others;
 }
 
+static void label_exponentials(int first, int last, row_group *g)
+{
+    for (int l = first; l < last; l += WIDTH) {
+        const maximum_split split = v_split_maximum(v_load_up_to(g->maximum + l, last - l, v_set(0)));
+        const vf label_logit = v_load_up_to(g->label_logit + l, last - l, v_set(0));
+        v_store_up_to(g->label_exp + l, last - l, v_exp_below(label_logit, split));
+    }
+}
+
 /* Label and maximum of rows [first, last) of the group, then their sums. */
 static void statistics_of_rows(wide_row *r, fl_size row, int first, int last, row_group *g)
 {
@@ -257,7 +278,7 @@ static void statistics_of_rows(wide_row *r, fl_size row, int first, int last, ro
         if (g->label[l] >= 0)
             g->label_logit[l] = class_at(r, g->label[l]);
         if (g->label[l] != SKIPPED)
-            g->maximum[l] = row_maximum(r, &g->top[l]);
+            row_maximum(r, &g->maximum[l], &g->top[l]);
     }
     scale_rows(r, first, last, g);
     for (int l = first; l < last; l++)
@@ -267,11 +288,7 @@ static void statistics_of_rows(wide_row *r, fl_size row, int first, int last, ro
             if (job->op == FL_LOGSUMEXP && g->maximum[l] - g->maximum[l] != 0)
                 infinite_logsumexp(r, g);
         }
-    for (int l = first; l < last; l += WIDTH) {
-        const maximum_split split = v_split_maximum(v_load_up_to(g->maximum + l, last - l, v_set(0)));
-        const vf label_logit = v_load_up_to(g->label_logit + l, last - l, v_set(0));
-        v_store_up_to(g->label_exp + l, last - l, v_exp_below(label_logit, split));
-    }
+    label_exponentials(first, last, g);
 }
 
 static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, row_group *g)

@@ -385,31 +385,37 @@ enum { PIECE = 1 << 20 };
 
 static fl_size piece_of(const wide_row *r) { return r->step < PIECE ? r->step : PIECE; }
 
-/* The largest class, and the first of the strip in which it lies. */
-static T row_maximum(wide_row *r, int64_t *start)
+/* The largest class so far and the first of the strip in which it lies, n classes from c on being added. */
+FL_INLINE void take_maximum(const void *x, int halves, fl_size c, fl_size n, T *maximum, int64_t *start)
 {
-    const fl_size n_classes = r->job->n_classes, piece = piece_of(r);
-    T maximum = (T)-INFINITY;
-    *start = 0;
-    for (fl_size c = 0; c < n_classes; c += piece) {
-        fl_size n = n_classes - c < piece ? n_classes - c : piece, strip;
-        const T largest = x_halves(r) ? find_maximum(x_halves(r) + 2 * c, 1, n, &strip)
-                                      : find_maximum(row_chunk(r, c, n), 0, n, &strip);
-        *start = largest > maximum ? c + strip * STRIP : *start;
-        maximum = largest > maximum ? largest : maximum;
-    }
-    return maximum;
+    fl_size strip;
+    const T largest = find_maximum(x, halves, n, &strip);
+    *start = largest > *maximum ? c + strip * STRIP : *start;
+    *maximum = largest > *maximum ? largest : *maximum;
 }
 
-/* The first class that is the maximum, from that of its strip; -1 if none is (NaN). */
-static fl_size first_top(wide_row *r, T maximum, fl_size strip)
+/* The same of a whole row. */
+static void row_maximum(wide_row *r, T *maximum, int64_t *start)
 {
-    const fl_size left = r->job->n_classes - strip, n = left < STRIP ? left : STRIP;
-    const T *x = row_chunk(r, strip, n);
+    const fl_size n_classes = r->job->n_classes, piece = piece_of(r);
+    *maximum = (T)-INFINITY;
+    *start = 0;
+    for (fl_size c = 0; c < n_classes; c += piece) {
+        fl_size n = n_classes - c < piece ? n_classes - c : piece;
+        if (x_halves(r))
+            take_maximum(x_halves(r) + 2 * c, 1, c, n, maximum, start);
+        else
+            take_maximum(row_chunk(r, c, n), 0, c, n, maximum, start);
+    }
+}
+
+/* The first of n classes that is the maximum; -1 if none is (NaN). */
+static fl_size first_top(const T *x, fl_size n, T maximum)
+{
     fl_size c = 0;
     while (c < n && x[c] != maximum)
         c++;
-    return c < n ? strip + c : -1;
+    return c < n ? c : -1;
 }
 
 /* Its n classes, which begin at x. */
@@ -426,16 +432,6 @@ FL_INLINE void copy_strip(top_strip *top, const void *x, int halves, fl_size n, 
     }
 }
 
-/* Before the exponentials, which may overwrite it. */
-static void copy_top_strip(wide_row *r, vf maximum, fl_size start)
-{
-    const fl_size left = r->job->n_classes - start, n = left < STRIP ? left : STRIP;
-    const vf exp = v_set(r->top_exp[r->lane]);
-    if (x_halves(r))
-        copy_strip(&r->top, x_halves(r) + 2 * start, 1, n, maximum, exp);
-    else
-        copy_strip(&r->top, row_chunk(r, start, n), 0, n, maximum, exp);
-}
 
 /* The exponentials of the maxima, into a chunk of n. */
 static void mend_top_strip(const top_strip *top, fl_size n, T *to)
@@ -445,21 +441,92 @@ static void mend_top_strip(const top_strip *top, fl_size n, T *to)
         v_store_up_to(to + k, n - k, v_load_up_to(to + k, n - k, v_set(0)) + v_load(top->exps + k));
 }
 
-/* The sums of a row, into its lane of the group. */
-static void store_statistics(const wide_row *r, const row_sums *s, row_totals *totals, row_group *g)
+/* A row on its way through its chunks. */
+typedef struct {
+    row_sums sums;
+    row_totals totals;
+    int ties; /* as in top_strip */
+} row_state;
+
+/* Before the first. */
+static void open_statistics(wide_row *r, row_group *g, row_state *s)
+{
+    s->sums.exp = NO_SUMS;
+    if (has_base(r->job))
+        s->sums = NO_ROW_SUMS;
+    s->totals = (row_totals){{0, 0}, {0, 0}, {0, 0}, 0, 0};
+    r->top_start[r->lane] = (fl_size)g->top[r->lane];
+    g->top[r->lane] = -1;
+}
+
+/* The strip of the maximum, before its exponentials, which may overwrite it: n classes, the first of them `top`. */
+static void open_top_strip(wide_row *r, row_group *g, row_state *s, fl_size top, const T *x, fl_size n)
+{
+    const fl_rows_job *job = r->job;
+    const vf exp = v_set(r->top_exp[r->lane]);
+    n = n < STRIP ? n : STRIP;
+    if (has_base(job) || job->hess.data || job->op == FL_SOFTMAX_FOCAL) {
+        const fl_size first = first_top(x, n, g->maximum[r->lane]);
+        g->top[r->lane] = first < 0 ? -1 : top + first;
+    }
+    if (has_base(job))
+        return;
+    if (x_halves(r))
+        copy_strip(&r->top, x_halves(r) + 2 * top, 1, n, r->maximum, exp);
+    else
+        copy_strip(&r->top, x, 0, n, r->maximum, exp);
+    s->ties = r->top.ties;
+}
+
+/* Adds n classes from c on to the sums of a row. They lie at x, or are float16; `to` is NULL, or where their
+ * exponentials are kept. */
+static FL_OUTLINE void add_chunk_of_row(wide_row *r, row_group *g, row_state *s, fl_size c, fl_size n, const T *x, T *to)
+{
+    const fl_rows_job *job = r->job;
+    const int with_base = has_base(job);
+    const fl_size top = r->top_start[r->lane] - c; /* in the chunk, if it is there */
+    const int has_top = top >= 0 && top < n;
+    r->maximum = v_set(g->maximum[r->lane]);
+    select_scale(r);
+    if (has_top)
+        open_top_strip(r, g, s, c + top, x ? x + top : NULL, n - top);
+    r->ahead = job->input.data + (r->start + c + r->next) * r->ahead_step;
+    /* `keep` writes it in this pass, from `stage` it is written in the next. So far ahead, because its lines are
+     * read before they are written: with 256 classes 4096x1000 took an eighth more. */
+    r->results = job->grad.data + (r->start + c + (r->all_grad ? 1024 : 0)) * r->results_step;
+    if (with_base) {
+        row_base base = base_chunk(r, c, n);
+        add_stretch(&s->sums, r, &base, x, 0, n, top, to);
+    } else {
+        if (x_halves(r))
+            add_stretch_of_halves(&s->sums, r, x_halves(r) + 2 * c, n, top, to);
+        else
+            add_plain_stretch(&s->sums, r, x, n, top, to);
+        if (to && has_top)
+            mend_top_strip(&r->top, n - top, to + top);
+    }
+    if (job->n_classes > FOLD && (c + n) % FOLD == 0)
+        fold_sums(&s->sums, with_base, &s->totals);
+}
+
+/* After the last: the sums of a row, into its lane of the group. */
+static void close_statistics(const wide_row *r, row_state *s, row_group *g)
 {
     const int l = r->lane, with_base = has_base(r->job);
-    if (r->job->n_classes <= FOLD) {
-        totals->exp = sum_lanes(s->exp.sum, s->exp.error);
+    row_totals *totals = &s->totals;
+    if (r->job->n_classes > FOLD)
+        fold_sums(&s->sums, with_base, totals);
+    else {
+        totals->exp = sum_lanes(s->sums.exp.sum, s->sums.exp.error);
         if (with_base) {
-            totals->base = sum_lanes(s->base.sum, s->base.error);
-            totals->distance = sum_lanes(s->distance.sum, s->distance.error);
-            totals->ties = plain_sum(s->ties);
-            totals->base_top = plain_sum(s->base_top);
+            totals->base = sum_lanes(s->sums.base.sum, s->sums.base.error);
+            totals->distance = sum_lanes(s->sums.distance.sum, s->sums.distance.error);
+            totals->ties = plain_sum(s->sums.ties);
+            totals->base_top = plain_sum(s->sums.base_top);
         }
     }
     /* All maxima but one are among the others: those that are not in the sum add 1 each. */
-    const double ties = with_base ? totals->ties : r->top.ties;
+    const double ties = with_base ? totals->ties : s->ties;
     g->distance[l] = (double)g->maximum[l] - (double)g->label_logit[l];
     const double unit = g->unit[l], exps = totals->exp.hi * unit;
     const double lost = FL_DOUBLE ? fma(totals->exp.hi, unit, -exps) : 0;
@@ -475,49 +542,14 @@ static void store_statistics(const wide_row *r, const row_sums *s, row_totals *t
 
 static void wide_statistics(wide_row *r, row_group *g)
 {
-    const fl_rows_job *job = r->job;
-    const fl_size n_classes = job->n_classes, strip = (fl_size)g->top[r->lane];
-    const int with_base = has_base(job);
-    const fl_size step = r->step < FOLD ? r->step : FOLD;
-    const T maximum = g->maximum[r->lane];
-    row_sums s;
-    row_totals totals = {{0, 0}, {0, 0}, {0, 0}, 0, 0};
-    r->maximum = v_set(maximum);
-    select_scale(r);
-    s.exp = NO_SUMS;
-    if (with_base)
-        s = NO_ROW_SUMS;
-    else
-        copy_top_strip(r, r->maximum, strip);
-    r->top_start[r->lane] = strip;
-    g->top[r->lane] = -1;
-    if (with_base || job->hess.data || job->op == FL_SOFTMAX_FOCAL)
-        g->top[r->lane] = first_top(r, maximum, strip);
+    const fl_size n_classes = r->job->n_classes, step = r->step < FOLD ? r->step : FOLD;
+    row_state s;
+    open_statistics(r, g, &s);
     for (fl_size c = 0; c < n_classes; c += step) {
         fl_size n = n_classes - c < step ? n_classes - c : step;
-        const T *x = x_halves(r) ? NULL : row_chunk(r, c, n);
-        T *to = r->keep ? r->grad + c : NULL;
-        r->ahead = job->input.data + (r->start + c + r->next) * r->ahead_step;
-        /* `keep` writes it in this pass, from `stage` it is written in the next. So far ahead, because its lines are
-         * read before they are written: with 256 classes 4096x1000 took an eighth more. */
-        r->results = job->grad.data + (r->start + c + (r->all_grad ? 1024 : 0)) * r->results_step;
-        if (with_base) {
-            row_base base = base_chunk(r, c, n);
-            add_stretch(&s, r, &base, x, 0, n, strip - c, to);
-        } else {
-            if (x_halves(r))
-                add_stretch_of_halves(&s, r, x_halves(r) + 2 * c, n, strip - c, to);
-            else
-                add_plain_stretch(&s, r, x, n, strip - c, to);
-            if (to && strip >= c && strip < c + n)
-                mend_top_strip(&r->top, n - (strip - c), to + (strip - c));
-        }
-        if (n_classes > FOLD && (c + n) % FOLD == 0)
-            fold_sums(&s, with_base, &totals);
+        add_chunk_of_row(r, g, &s, c, n, x_halves(r) ? NULL : row_chunk(r, c, n), r->keep ? r->grad + c : NULL);
     }
-    if (n_classes > FOLD)
-        fold_sums(&s, with_base, &totals);
-    store_statistics(r, &s, &totals, g);
+    close_statistics(r, &s, g);
 }
 
 #endif
