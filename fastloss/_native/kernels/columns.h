@@ -29,7 +29,7 @@ typedef struct {
 } column_run;
 
 /* From `lane` on; n is how many rows the group has. */
-static void open_columns(const fl_view *view, fl_size row, int lane, int n, fl_size n_classes, column_run *r)
+static FL_OUTLINE void open_columns(const fl_view *view, fl_size row, int lane, int n, fl_size n_classes, column_run *r)
 {
     const int last = view->ndim - 1;
     fl_size index = row + lane;

@@ -16,7 +16,11 @@
 #if defined(__GNUC__)
 #define FL_INLINE static inline __attribute__((always_inline, unused))
 #define FL_READ_ONCE(p) __asm__ volatile("" : : "r"(p) : "memory") /* what was copied is not read again at its source */
-#define FL_OUTLINE __attribute__((noinline)) /* what is rare should not lengthen what is not */
+#if defined(__clang__)
+#define FL_OUTLINE __attribute__((noinline)) /* what is rare should not lengthen what is not, */
+#else
+#define FL_OUTLINE __attribute__((noinline, noclone)) /* nor be there for each value of an argument */
+#endif
 #define FL_UNROLL _Pragma("GCC unroll 16")
 #define FL_LANEWISE _Pragma("GCC unroll 1")
 #define FL_KEEP_ONE_LOOP(x) __asm__("" : "+r"(x)) /* no loop for each value of a flag, no gathers: the wheel's size */

@@ -10,16 +10,15 @@
 /* Classes of each of LANES rows that `stage` holds at once: whole strips. */
 enum { COLUMN_STEP = STAGE / LANES };
 
-/* QUAD classes of n_rows <= LANES rows side by side, to or from rows `step` apart, of which there are LANES. */
-FL_INLINE void transpose_lines(char *p, fl_size class_step, int n_rows, T *rows, fl_size step, int to_stage)
+/* QUAD classes of LANES rows side by side, to or from rows `step` apart. */
+FL_INLINE void transpose_lines(char *p, fl_size class_step, T *rows, fl_size step, int to_stage)
 {
-    FL_UNROLL
+    STRIP_LOOP
     for (int lane = 0; lane < LANES; lane += WIDTH) {
-        const int n = n_rows > lane ? n_rows - lane : 0;
         vf quad[QUAD];
         FL_UNROLL
         for (int i = 0; i < QUAD; i++)
-            quad[i] = to_stage ? v_load_up_to((const T *)(p + i * class_step) + lane, n, v_set(0))
+            quad[i] = to_stage ? v_load((const T *)(p + i * class_step) + lane)
                                : v_load_quads(rows + (lane + i) * step, QUAD * step);
         v_transpose_quads(quad);
         FL_UNROLL
@@ -27,22 +26,28 @@ FL_INLINE void transpose_lines(char *p, fl_size class_step, int n_rows, T *rows,
             if (to_stage)
                 v_store_quads(rows + (lane + i) * step, QUAD * step, quad[i]);
             else
-                v_store_up_to((T *)(p + i * class_step) + lane, n, quad[i]);
+                v_store((T *)(p + i * class_step) + lane, quad[i]);
     }
 }
 
-/* The same of rows of the stage that are fewer. */
+/* The same of fewer rows, to or from the stage. */
 static FL_OUTLINE void transpose_part(char *p, fl_size class_step, int n_rows, T *stage, int to_stage)
 {
-    T rows[LANES][QUAD] = {{0}};
-    for (int l = 0; l < n_rows && !to_stage; l++)
+    T lines[QUAD][LANES] = {{0}}, rows[LANES][QUAD] = {{0}};
+    const size_t length = (size_t)n_rows * sizeof(T);
+    if (to_stage) {
+        for (int i = 0; i < QUAD; i++)
+            memcpy(lines[i], p + i * class_step, length);
+        transpose_lines((char *)lines, sizeof *lines, rows[0], QUAD, 1);
+        for (int l = 0; l < n_rows; l++)
+            memcpy(stage + l * COLUMN_STEP, rows[l], sizeof rows[l]);
+        return;
+    }
+    for (int l = 0; l < n_rows; l++)
         memcpy(rows[l], stage + l * COLUMN_STEP, sizeof rows[l]);
-    if (to_stage)
-        transpose_lines(p, class_step, n_rows, rows[0], QUAD, 1);
-    else
-        transpose_lines(p, class_step, n_rows, rows[0], QUAD, 0);
-    for (int l = 0; l < n_rows && to_stage; l++)
-        memcpy(stage + l * COLUMN_STEP, rows[l], sizeof rows[l]);
+    transpose_lines((char *)lines, sizeof *lines, rows[0], QUAD, 0);
+    for (int i = 0; i < QUAD; i++)
+        memcpy(p + i * class_step, lines[i], length);
 }
 
 /* Classes [c, c + n) of rows [first, last) of the group that begins with `row`, to or from the stage. */
@@ -58,7 +63,7 @@ FL_INLINE void move_columns(const fl_view *view, fl_size n_classes, fl_size row,
         fl_size k = 0;
         for (; r.direct && k + QUAD <= n; k += QUAD)
             if (r.n == LANES)
-                transpose_lines(p + k * r.class_step, r.class_step, LANES, rows + k, COLUMN_STEP, to_stage);
+                transpose_lines(p + k * r.class_step, r.class_step, rows + k, COLUMN_STEP, to_stage);
             else
                 transpose_part(p + k * r.class_step, r.class_step, r.n, rows + k, to_stage);
         for (; k < n; k++) {

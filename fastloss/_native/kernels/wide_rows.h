@@ -245,7 +245,7 @@ static T class_at(const wide_row *r, fl_size c)
 }
 
 /* logsumexp alone has a value where the maximum is infinite: the maximum, unless there is a NaN. */
-static void infinite_logsumexp(wide_row *r, row_group *g)
+static FL_OUTLINE void infinite_logsumexp(wide_row *r, row_group *g)
 {
     const fl_size n_classes = r->job->n_classes;
     double others = 0;

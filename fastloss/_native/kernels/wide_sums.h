@@ -449,7 +449,7 @@ typedef struct {
 } row_state;
 
 /* Before the first. */
-static void open_statistics(wide_row *r, row_group *g, row_state *s)
+static FL_OUTLINE void open_statistics(wide_row *r, row_group *g, row_state *s)
 {
     s->sums.exp = NO_SUMS;
     if (has_base(r->job))
