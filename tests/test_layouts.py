@@ -82,7 +82,8 @@ def test_every_axis(loss, shape):
             assert_same_bits((value, np.moveaxis(grad, axis, 1)), expected, what)
 
 
-IMAGES = [(2, 3, 7, 19), (2, 21, 5, 33), (3, 10, 64), (1, 64, 1, 40), (2, 150, 3, 21), (5, 4, 3), (1, 300, 20)]
+IMAGES = [(2, 3, 7, 19), (2, 21, 5, 33), (3, 10, 64), (1, 64, 1, 40), (2, 150, 3, 21), (5, 4, 3), (1, 300, 20),
+          (3, 515, 11)]
 
 
 @every_loss
@@ -122,6 +123,40 @@ def test_transforms_of_images(shape, dtype):
     for function in (fl.softmax_grad, fl.log_softmax_grad):
         got = np.moveaxis(function(x, dy, axis=1), 1, -1)
         assert_same_bits(got, function(last, dy_last, axis=-1), function.__name__)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("rows, classes", [(37, 17000), (5, 17000), (70, 1025)])
+def test_wide_rows_in_columns(rows, classes, dtype):
+    """Read line by line, and, where each row is a block of its own, walked together: sums included, the results are
+    those of contiguous rows, whatever values meet in a line and whatever has a place in it."""
+    rng = np.random.default_rng(0)
+    x = (3 * rng.normal(size=(rows, classes))).astype(dtype)
+    x[1, 5], x[2, 7], x[3, :], x[0, 10:400:130] = np.inf, np.nan, -np.inf, 30
+    labels, soft = rng.integers(0, classes, rows), rng.dirichlet(np.ones(classes), rows).astype(dtype)
+    labels[4] = -100
+    weight, sample_weight = rng.integers(0, 3, classes) / 2, rng.integers(0, 3, rows) / 2
+    options = [{}, {"reduction": "none"}, {"weight": weight, "sample_weight": sample_weight}, {"label_smoothing": 0.1}]
+    cases = [(fl.cross_entropy, labels, option) for option in options] + [(fl.cross_entropy, soft, options[2])]
+    cases += [(fl.nll_loss, labels, options[2]), (fl.softmax_focal_loss, labels, {}), (fl.multi_margin_loss, abs(labels), {})]
+    columns = np.ascontiguousarray(x.T)
+    with np.errstate(all="ignore"):
+        for loss, target, option in cases:
+            expected = loss.value_and_grad(x, target, **option)
+            transposed = np.ascontiguousarray(target.T) if target is soft else target
+            for n_threads in (1, 2):
+                across = columns.copy()
+                value, grad = loss.value_and_grad(across, transposed, axis=0, out=across, n_threads=n_threads, **option)
+                assert_same_bits((value, grad.T), expected, f"{loss.__name__} {option.keys()} {n_threads}")
+        for function in (fl.softmax, fl.log_softmax, fl.logsumexp):
+            assert_same_bits(function(columns, axis=0).T, function(x), function.__name__)
+            if function is not fl.logsumexp:
+                out = np.empty_like(x)
+                function(columns, axis=0, out=out.T)
+                assert_same_bits(out, function(x), f"{function.__name__} into rows")
+                function(x, axis=1, out=columns.T)
+                assert_same_bits(columns.T, function(x), f"{function.__name__} into columns")
+                columns[:] = x.T
 
 
 @every_loss
@@ -194,7 +229,7 @@ def guarded(array, at_end):
 rng = np.random.default_rng(0)
 for dtype in (np.float16, np.float32, np.float64):
     for rows, classes in [(1, 1), (1, 2), (3, 3), (7, 10), (17, 5), (33, 17), (2, 63), (2, 64), (3, 65), (18, 200),
-                          (2, 1000)]:
+                          (2, 1000), (17, 300)]:
         input = rng.normal(size=(rows, classes)).astype(dtype)
         target = rng.integers(0, classes, rows).astype(np.int8 if classes < 128 else np.int64)
         weight, sample_weight, upstream = (rng.integers(1, 9, n).astype(dtype) for n in (classes, rows, rows))
