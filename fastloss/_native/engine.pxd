@@ -101,6 +101,10 @@ cdef bint shaped_like(cnp.ndarray array, cnp.ndarray other, int left_out) noexce
 # A new array of the shape and the memory order of `array`.
 cdef object new_like(array, dtype)
 
+# Whether `out` is an everyday array of the input's shape and dtype that may be written to; it may be the input, but must
+# not overlap it otherwise, nor any of `others`. False may mean no more than that _check has to look closer.
+cdef bint plainly_fits(out, cnp.ndarray input, tuple others)
+
 # Where gradient and Hessian go: (grad, hess, out), new arrays or those in `out`, which is then what is returned. To be
 # described by fill_view() at once: views are made of them only where they are no plain arrays. `others` are the
 # remaining arguments (or None), which neither may overlap.

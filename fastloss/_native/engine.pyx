@@ -252,7 +252,6 @@ cdef void extent_of(cnp.ndarray array, char **low, char **high) noexcept:
 
 
 cdef bint plainly_fits(out, cnp.ndarray input, tuple others):
-    """Whether `out` is an everyday array that may be written to: the rest is _check.outputs', which is much slower."""
     cdef char *low
     cdef char *high
     cdef char *other_low
@@ -284,6 +283,10 @@ cdef tuple take_outputs(int want, out, input, dtype, tuple others):
     if not pair and plainly_fits(out, input, others):
         return out, None, out
     if pair:
+        if type(out) is tuple and len(out) == 2:
+            grad, hess = out
+            if plainly_fits(grad, input, others) and plainly_fits(hess, input, others + (input, grad)):
+                return grad, hess, out
         out = _check.pair_of(out)
     grad, hess = _check.outputs(out, pair, input, dtype, others)
     return grad, hess, out
@@ -299,8 +302,10 @@ cdef double fraction(str name, value) except? -1:
 
 
 cdef int axis_of(axis, int ndim, str name) except -1:
-    if type(axis) is int and ndim == 2 and axis == 1:
-        return 1
+    cdef int number
+    if type(axis) is int and -ndim <= axis < ndim:
+        number = axis
+        return number + ndim if number < 0 else number
     return _check.axis(axis, ndim, name)
 
 

@@ -336,7 +336,7 @@ def transform(Loss function, x, out, n_threads, *, str name="x"):
     set_blocks(&job, x.size)
     dtype = result_dtype(x, job.input.kind)
     threads = threads_for(job.n_blocks, n_threads)
-    result = new_like(x, dtype) if out is None else _check.outputs(out, False, x, dtype, ())[0]
+    result, _, out = take_outputs(FL_GRAD, out, x, dtype, ())
     fill_view(&job.value, result, -1)
     checked = []
     if function.input is not None:

@@ -45,10 +45,12 @@ cdef void set_blocks(fl_rows_job *job) noexcept:
     job.together = 1
 
 
-cdef void walk_columns_together(fl_rows_job *job, int n_threads) noexcept:
-    """Blocks of one row that share lines of memory: otherwise each line would be read for each of them. What a row is
-    added to stays its own block, so that sums do not depend on the layout."""
-    if job.n_blocks > 1 and job.block_rows == 1 and fl_lies_in_columns(&job.input, job.n_classes):
+cdef void walk_together(fl_rows_job *job, int n_threads) noexcept:
+    """Blocks of one row that share lines of memory, which otherwise would be read for each of them, or of whose row
+    nothing but the label's class is read. A row is still added to its own block: sums do not depend on the layout."""
+    if job.n_blocks < 2 or job.block_rows > 1:
+        return
+    if fl_lies_in_columns(&job.input, job.n_classes) or (job.op == FL_NLL and job.grad.data == NULL):
         job.together = min(LINE_ROWS, (job.n_rows - 1) // abs(n_threads) + 1)
 
 
@@ -251,7 +253,7 @@ cdef int execute(fl_rows_job *job, const fl_kernels *kernels, int threads, int r
             value[0] = numpy.nan  # with label smoothing, the losses need not be 0 where the weights are
             return 0
         if job.want_sum or job.value.data or job.grad.data:
-            walk_columns_together(job, threads)
+            walk_together(job, threads)
             launch(kernels.run_rows, job, partials, threads, job.together)
         value[0] = total_loss(job, partials) / divisor
     finally:
@@ -320,14 +322,14 @@ def run_transform(int op, input, axis, keepdims, out, n_threads):
             job.n_blocks = 0
         fill_view(&job.value, result, -1)
     else:
-        result = new_like(input, dtype) if out is None else _check.outputs(out, False, input, dtype, ())[0]
+        result, _, out = take_outputs(FL_GRAD, out, input, dtype, ())
         if job.n_classes == 0:
             job.n_blocks = 0
         fill_view(&job.grad, result, class_axis)
     partials = <fl_rows_partial *>calloc(max(job.n_blocks, 1), sizeof(fl_rows_partial))
     if partials == NULL:
         raise MemoryError
-    walk_columns_together(&job, threads)
+    walk_together(&job, threads)
     launch(kernels_for(&job.input).run_rows, &job, partials, threads, job.together)
     free(partials)
     return result if out is None else out
@@ -346,6 +348,8 @@ def run_transform_grad(int op, y, dy, axis, out, n_threads):
     threads = threads_for(job.n_blocks, n_threads)
     if out is None:
         result = new_like(y, dtype)
+    elif plainly_fits(out, y, (dy,)):
+        result = out
     else:
         result = _check.gradient_output(out, dtype, y, dy)
     if result.size == 0:
