@@ -417,11 +417,15 @@ static void tile_log_softmax(const fl_rows_job *job, fl_size row, int n, const r
 {
     FL_ALIGNED T logs[GROUP];
     group_logs(g, logs);
-    for (int lane = 0; lane < g->lanes; lane += WIDTH) {
+    const T *results = view_direct(&job->grad);
+    results = results ? results + row * job->n_classes : x;
+    for (int lane = 0; lane < g->lanes; lane += WIDTH, results += WIDTH * job->n_classes) {
         T *x_lanes = x + tile_lanes(job->n_classes, lane);
         const vf maximum = v_load(g->maximum + lane), log = v_load(logs + lane);
-        for (fl_size c = 0; c < job->n_classes; c++)
+        for (fl_size c = 0; c < job->n_classes; c++) {
+            v_prefetch_to_write(results + c * WIDTH);
             v_store(x_lanes + c * LANES, (v_load(x_lanes + c * LANES) - maximum) - log);
+        }
     }
     store_tile(job, &job->grad, row, n, g, x, NULL, NULL, NULL);
 }
