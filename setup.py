@@ -157,7 +157,7 @@ def flags_of(source, gcc):
     hardly a machine with a better choice runs, and in what Cython writes it made the wheel a sixth larger. (-Os there
     costs 14 % of a small call.) Python's own flags may have -fwrapv, which hides from the compiler how often a loop
     runs (7 % of 65536x10); signed overflow would be a fault of the kernels, and UBSan finds none. Unwind tables are for
-    exceptions, which do not pass through kernels, and for debuggers, which have the debug build."""
+    exceptions, of which C has none, and for debuggers, which have the debug build."""
     ours = source.is_relative_to(KERNELS)
     flags = ["-Werror"] if WERROR and ours else []  # what Cython generates is not ours to keep free of warnings
     if not CHECKS and source.name.startswith("avx"):
@@ -166,8 +166,10 @@ def flags_of(source, gcc):
         flags += ["-O2"]
     if not CHECKS and gcc:
         flags += UNALIGNED
+    if not CHECKS:
+        flags += ["-fno-asynchronous-unwind-tables"]
     if not CHECKS and ours:
-        flags += ["-fno-wrapv", "-fno-asynchronous-unwind-tables"]
+        flags += ["-fno-wrapv"]
     return flags
 
 

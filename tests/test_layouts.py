@@ -148,6 +148,9 @@ def test_wide_rows_in_columns(rows, classes, dtype):
                 across = columns.copy()
                 value, grad = loss.value_and_grad(across, transposed, axis=0, out=across, n_threads=n_threads, **option)
                 assert_same_bits((value, grad.T), expected, f"{loss.__name__} {option.keys()} {n_threads}")
+            expected = loss.grad_and_hess(x, target, **option)
+            got = loss.grad_and_hess(columns, transposed, axis=0, **option)
+            assert_same_bits(tuple(a.T for a in got), expected, f"{loss.__name__} {option.keys()}")
         for function in (fl.softmax, fl.log_softmax, fl.logsumexp):
             assert_same_bits(function(columns, axis=0).T, function(x), function.__name__)
             if function is not fl.logsumexp:
@@ -157,6 +160,15 @@ def test_wide_rows_in_columns(rows, classes, dtype):
                 function(x, axis=1, out=columns.T)
                 assert_same_bits(columns.T, function(x), f"{function.__name__} into columns")
                 columns[:] = x.T
+        for function in (fl.softmax_grad, fl.log_softmax_grad):
+            for y in (columns, x.T):  # the other stays in columns
+                assert_same_bits(function(y, columns[::-1], axis=0).T, function(x, x[:, ::-1]), function.__name__)
+    spread = np.ascontiguousarray(soft.T)
+    assert_same_bits(fl.entropy(spread, axis=0), fl.entropy(soft))
+    assert_same_bits(fl.cross_entropy_probs(soft.T, spread, axis=0), fl.cross_entropy_probs(soft, soft))
+    spread[20, 3:] = 2
+    with pytest.raises(ValueError, match=r"\[20, 3\]"):
+        fl.entropy(spread, axis=0)
 
 
 @every_loss

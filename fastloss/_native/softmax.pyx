@@ -359,7 +359,8 @@ def run_transform_grad(int op, y, dy, axis, out, n_threads):
     partials = <fl_rows_partial *>calloc(job.n_blocks, sizeof(fl_rows_partial))
     if partials == NULL:
         raise MemoryError
-    launch(kernels_for(&job.input).run_rows, &job, partials, threads, 1)
+    walk_together(&job, threads)
+    launch(kernels_for(&job.input).run_rows, &job, partials, threads, job.together)
     free(partials)
     return result if out is None else out
 
@@ -387,7 +388,8 @@ def run_information(q_name, q, p, axis, n_threads):
             raise MemoryError
         for b in range(job.n_blocks):
             partials[b].bad_input = partials[b].bad_target = -1
-        launch(kernels.run_rows, &job, partials, threads, 1)
+        walk_together(&job, threads)
+        launch(kernels.run_rows, &job, partials, threads, job.together)
         for b in range(job.n_blocks - 1, -1, -1):
             bad_q = partials[b].bad_input if partials[b].bad_input >= 0 else bad_q
             bad_p = partials[b].bad_target if partials[b].bad_target >= 0 else bad_p

@@ -2,7 +2,7 @@
 #ifndef FASTLOSS_ROWS_H
 #define FASTLOSS_ROWS_H
 
-#include "sum_rows.h"
+#include "sum_columns.h"
 
 /* The logits at the labels. */
 static void label_logits(const fl_rows_job *job, fl_size row, int n, row_group *g)

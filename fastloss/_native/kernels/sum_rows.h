@@ -94,10 +94,12 @@ FL_INLINE void narrow_slopes(int op, T *x, const T *t, T *hess, fl_size n_classe
     }
 }
 
+static int has_curvatures(const fl_rows_job *job) { return is_margin(job->op) && job->hess.data; }
+
 static void narrow_sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, sum_rows *s,
                              fl_rows_partial *partial)
 {
-    const int op = job->op, with_hess = is_margin(op) && job->hess.data;
+    const int op = job->op, with_hess = has_curvatures(job);
     const fl_size n_classes = job->n_classes;
     FL_ALIGNED T x[TILE], t[TILE], hess[TILE];
     load_tile(&job->input, row, n, n_classes, g, x);
@@ -113,9 +115,7 @@ static void narrow_sum_group(const fl_rows_job *job, fl_size row, int n, row_gro
     }
     narrow_sums(job, row, x, t, g, s);
     if (op == FL_PROBABILITY_CROSS_ENTROPY)
-        for (int l = 0; l < n; l++)
-            if (s->sums[l][1] != 0)
-                note_no_probability(job, row + l, partial);
+        note_no_probabilities(job, row, 0, n, s, partial);
     if (op == FL_PROBABILITY_CROSS_ENTROPY || !job->grad.data)
         return;
     const T *fetched = is_margin(op) ? rows_ahead(&job->grad, row * n_classes, x)
@@ -123,7 +123,7 @@ static void narrow_sum_group(const fl_rows_job *job, fl_size row, int n, row_gro
     for (int lane = 0; lane < g->lanes; lane += WIDTH, fetched += WIDTH * n_classes) {
         const sum_constants k = narrow_constants(s, lane);
         const fl_size first = tile_lanes(n_classes, lane);
-        FOR_EACH_OP(op, narrow_slopes, x + first, t + first, with_hess ? hess + first : NULL, n_classes, &k, fetched)
+        FOR_EACH_OP_WITH_GRADIENT(op, narrow_slopes, x + first, t + first, with_hess ? hess + first : NULL, n_classes, &k, fetched)
     }
     for (int l = 0; l < g->lanes; l++)
         if (is_margin(op) && g->label[l] >= 0) {
@@ -234,22 +234,35 @@ static const T *target_chunk(sum_row *r, fl_size c, fl_size n)
     return is_margin(r->job->op) ? NULL : chunk_of(&r->job->target, r->t, r->start + c, n, r->t_chunk);
 }
 
+/* The sums of a row on its way through its chunks. */
+typedef struct {
+    lane_sums sums[N_SUMS];
+    fl_sum totals[N_SUMS];
+} sum_state;
+
+static const sum_state NO_SUM_STATE;
+
+/* Of n classes from c on, which lie at x and t. */
+static FL_OUTLINE void sum_chunk(const fl_rows_job *job, const row_group *g, const sum_rows *s, int l, fl_size c,
+                                 fl_size n, const T *x, const T *t, sum_state *state)
+{
+    const int op = job->op;
+    const sum_constants k = wide_constants(s, l);
+    const fl_size skip = is_margin(op) ? (fl_size)g->label[l] - c : -1;
+    FOR_EACH_OP(op, sum_strips, x, t, n, skip, &k, state->sums)
+    for (int i = 0; i < N_SUMS && ((c + n) % FOLD == 0 || c + n == job->n_classes); i++)
+        fold(&state->totals[i], &state->sums[i]);
+}
+
 static void wide_sums(sum_row *r, int l, row_group *g, sum_rows *s)
 {
-    const int op = r->job->op;
     const fl_size n_classes = r->job->n_classes;
-    const sum_constants k = wide_constants(s, l);
-    lane_sums sums[N_SUMS] = {NO_SUMS, NO_SUMS, NO_SUMS};
-    fl_sum totals[N_SUMS] = {{0, 0}, {0, 0}, {0, 0}};
+    sum_state state = NO_SUM_STATE;
     for (fl_size c = 0; c < n_classes; c += CHUNK) {
         const fl_size n = n_classes - c < CHUNK ? n_classes - c : CHUNK;
-        const fl_size skip = is_margin(op) ? (fl_size)g->label[l] - c : -1;
-        const T *x = input_chunk(r, c, n), *t = target_chunk(r, c, n);
-        FOR_EACH_OP(op, sum_strips, x, t, n, skip, &k, sums)
-        for (int i = 0; i < N_SUMS && ((c + n) % FOLD == 0 || c + n == n_classes); i++)
-            fold(&totals[i], &sums[i]);
+        sum_chunk(r->job, g, s, l, c, n, input_chunk(r, c, n), target_chunk(r, c, n), &state);
     }
-    finish_sums(r->job, l, totals, g, s);
+    finish_sums(r->job, l, state.totals, g, s);
 }
 
 FL_INLINE void slopes_of_chunk(int op, const T *x, const T *t, fl_size n, const sum_constants *k, T *slopes,
@@ -270,26 +283,45 @@ FL_INLINE void slopes_of_chunk(int op, const T *x, const T *t, fl_size n, const 
     }
 }
 
+/* Gradient and Hessian (or NULL) of n classes from c on; x may be the gradient. `curvatures` is written up to the end of
+ * a vector. */
+static FL_OUTLINE void differentiate_chunk(const fl_rows_job *job, const row_group *g, const sum_rows *s, int l,
+                                           fl_size c, fl_size n, const T *x, const T *t, T *slopes, T *curvatures)
+{
+    const sum_constants k = wide_constants(s, l);
+    const fl_size label = (fl_size)g->label[l] - c;
+    FOR_EACH_OP_WITH_GRADIENT(job->op, slopes_of_chunk, x, t, n, &k, slopes, curvatures)
+    if (!is_margin(job->op) || label < 0 || label >= n)
+        return;
+    slopes[label] = margin_label_gradient(job, g, s, l);
+    if (curvatures)
+        curvatures[label] = margin_label_hessian(job, g, s, l);
+}
+
 static void wide_slopes(sum_row *r, const row_group *g, const sum_rows *s, int l)
 {
     const fl_rows_job *job = r->job;
-    const sum_constants k = wide_constants(s, l);
-    const int with_hess = is_margin(job->op) && job->hess.data;
+    const int with_hess = has_curvatures(job);
     for (fl_size c = 0; c < job->n_classes; c += CHUNK) {
         FL_ALIGNED T slope_chunk[CHUNK], curvatures[CHUNK];
         T *slopes = r->grad ? r->grad + r->start + c : slope_chunk;
-        const fl_size n = job->n_classes - c < CHUNK ? job->n_classes - c : CHUNK, label = (fl_size)g->label[l] - c;
+        const fl_size n = job->n_classes - c < CHUNK ? job->n_classes - c : CHUNK;
         const T *x = input_chunk(r, c, n), *t = target_chunk(r, c, n);
-        FOR_EACH_OP(job->op, slopes_of_chunk, x, t, n, &k, slopes, with_hess ? curvatures : NULL)
-        if (is_margin(job->op) && label >= 0 && label < n) {
-            slopes[label] = margin_label_gradient(job, g, s, l);
-            curvatures[label] = margin_label_hessian(job, g, s, l);
-        }
+        differentiate_chunk(job, g, s, l, c, n, x, t, slopes, with_hess ? curvatures : NULL);
         if (!r->grad)
             view_write(&job->grad, r->start + c, n, slopes);
         if (with_hess)
             view_write(&job->hess, r->start + c, n, curvatures);
     }
+}
+
+static void wide_labels(const fl_rows_job *job, fl_size row, int n, row_group *g, sum_rows *s)
+{
+    for (int l = 0; l < n; l++)
+        if (g->label[l] >= 0)
+            g->label_logit[l] = view_at(&job->input, (row + l) * job->n_classes + g->label[l]);
+    if (is_margin(job->op))
+        margin_constants(job, g, s);
 }
 
 static void wide_sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, sum_rows *s,
@@ -300,11 +332,7 @@ static void wide_sum_group(const fl_rows_job *job, fl_size row, int n, row_group
     r.x = view_direct(&job->input);
     r.t = job->target.data ? view_direct(&job->target) : NULL;
     r.grad = job->grad.data ? view_direct(&job->grad) : NULL;
-    for (int l = 0; l < n; l++)
-        if (g->label[l] >= 0)
-            g->label_logit[l] = view_at(&job->input, (row + l) * job->n_classes + g->label[l]);
-    if (is_margin(job->op))
-        margin_constants(job, g, s);
+    wide_labels(job, row, n, g, s);
     for (int l = 0; l < n; l++) {
         r.start = (row + l) * job->n_classes;
         if (g->label[l] == SKIPPED) {
@@ -313,22 +341,11 @@ static void wide_sum_group(const fl_rows_job *job, fl_size row, int n, row_group
             continue;
         }
         wide_sums(&r, l, g, s);
-        if (job->op == FL_PROBABILITY_CROSS_ENTROPY) {
-            if (s->sums[l][1] != 0)
-                note_no_probability(job, row + l, partial);
-        } else if (job->grad.data)
+        if (job->op == FL_PROBABILITY_CROSS_ENTROPY)
+            note_no_probabilities(job, row, l, l + 1, s, partial);
+        else if (job->grad.data)
             wide_slopes(&r, g, s, l);
     }
-}
-
-static FL_OUTLINE void sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, fl_rows_partial *partial)
-{
-    sum_rows s;
-    memset(&s, 0, sizeof s);
-    if (job->n_classes <= NARROW)
-        narrow_sum_group(job, row, n, g, &s, partial);
-    else
-        wide_sum_group(job, row, n, g, &s, partial);
 }
 
 #endif

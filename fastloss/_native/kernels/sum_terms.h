@@ -203,33 +203,41 @@ static fl_size find_no_probability(const fl_view *view, fl_size start, fl_size n
     return -1;
 }
 
-static void note_no_probability(const fl_rows_job *job, fl_size row, fl_rows_partial *partial)
+/* Of rows [first, last) of a group. */
+static void note_no_probabilities(const fl_rows_job *job, fl_size row, int first, int last, const sum_rows *s,
+                                  fl_rows_partial *partial)
 {
-    const fl_size start = row * job->n_classes;
-    if (partial->bad_input < 0)
-        partial->bad_input = find_no_probability(&job->input, start, job->n_classes);
-    if (partial->bad_target < 0)
-        partial->bad_target = find_no_probability(&job->target, start, job->n_classes);
+    for (int l = first; l < last; l++) {
+        const fl_size start = (row + l) * job->n_classes;
+        if (s->sums[l][1] == 0)
+            continue;
+        if (partial->bad_input < 0)
+            partial->bad_input = find_no_probability(&job->input, start, job->n_classes);
+        if (partial->bad_target < 0)
+            partial->bad_target = find_no_probability(&job->target, start, job->n_classes);
+    }
 }
 
 /* The loops over classes, compiled once for each operation, of which each needs a case here. What surrounds them is
  * not: it was half of their code. */
-#define FOR_EACH_OP(op, loop, ...)                       \
-    switch (op) {                                        \
-    case FL_MULTI_MARGIN:                                \
-        loop(FL_MULTI_MARGIN, __VA_ARGS__);              \
-        break;                                           \
-    case FL_MULTI_MARGIN_SQUARED:                        \
-        loop(FL_MULTI_MARGIN_SQUARED, __VA_ARGS__);      \
-        break;                                           \
-    case FL_PROBABILITY_CROSS_ENTROPY:                   \
-        loop(FL_PROBABILITY_CROSS_ENTROPY, __VA_ARGS__); \
-        break;                                           \
-    case FL_SOFTMAX_GRAD:                                \
-        loop(FL_SOFTMAX_GRAD, __VA_ARGS__);              \
-        break;                                           \
-    default:                                             \
-        loop(FL_LOG_SOFTMAX_GRAD, __VA_ARGS__);          \
+#define FOR_EACH_OP_WITH_GRADIENT(op, loop, ...)    \
+    switch (op) {                                   \
+    case FL_MULTI_MARGIN:                           \
+        loop(FL_MULTI_MARGIN, __VA_ARGS__);         \
+        break;                                      \
+    case FL_MULTI_MARGIN_SQUARED:                   \
+        loop(FL_MULTI_MARGIN_SQUARED, __VA_ARGS__); \
+        break;                                      \
+    case FL_SOFTMAX_GRAD:                           \
+        loop(FL_SOFTMAX_GRAD, __VA_ARGS__);         \
+        break;                                      \
+    default:                                        \
+        loop(FL_LOG_SOFTMAX_GRAD, __VA_ARGS__);     \
     }
+#define FOR_EACH_OP(op, loop, ...)                       \
+    if ((op) == FL_PROBABILITY_CROSS_ENTROPY)            \
+        loop(FL_PROBABILITY_CROSS_ENTROPY, __VA_ARGS__); \
+    else                                                 \
+        FOR_EACH_OP_WITH_GRADIENT(op, loop, __VA_ARGS__)
 
 #endif

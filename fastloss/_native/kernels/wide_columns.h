@@ -50,23 +50,43 @@ static FL_OUTLINE void transpose_part(char *p, fl_size class_step, int n_rows, T
         memcpy(p + i * class_step, lines[i], length);
 }
 
-/* Classes [c, c + n) of rows [first, last) of the group that begins with `row`, to or from the stage. */
-FL_INLINE void move_columns(const fl_view *view, fl_size n_classes, fl_size row, int first, int last, fl_size c,
-                            fl_size n, T *stage, int to_stage)
+/* Classes [c, c + n) of rows [first, last) of a group, LANES of them at most. On a stage rows lie COLUMN_STEP apart. */
+typedef struct {
+    int first, last;
+    fl_size c, n;
+} column_piece;
+
+/* Each piece p of a job's rows, and each row l of it that counts; `at` is where that begins on a stage. */
+#define FOR_PIECES(p, job, from, to)                                                                       \
+    for (column_piece p = {from, to, 0, 0}; p.c < (job)->n_classes && (p.n = piece_length(job, p.c), 1);   \
+         p.c += COLUMN_STEP)
+#define FOR_ROWS_OF_PIECE(l, at, p, g)                                                                     \
+    for (int l = (p).first, at = 0; l < (p).last; l++, at += COLUMN_STEP)                                  \
+        if ((g)->label[l] != SKIPPED)
+
+static fl_size piece_length(const fl_rows_job *job, fl_size c)
+{
+    const fl_size left = job->n_classes - c;
+    return left < COLUMN_STEP ? left : COLUMN_STEP;
+}
+
+/* A piece of the group that begins with `row`, to or from a stage. */
+FL_INLINE void move_columns(const fl_view *view, fl_size n_classes, fl_size row, column_piece piece, T *stage,
+                            int to_stage)
 {
     column_run r;
     T line[LANES];
-    for (int lane = first; lane < last; lane += r.n) {
-        open_columns(view, row, lane, last, n_classes, &r);
-        T *rows = stage + (lane - first) * COLUMN_STEP;
-        char *p = r.first + c * r.class_step;
+    for (int lane = piece.first; lane < piece.last; lane += r.n) {
+        open_columns(view, row, lane, piece.last, n_classes, &r);
+        T *rows = stage + (lane - piece.first) * COLUMN_STEP;
+        char *p = r.first + piece.c * r.class_step;
         fl_size k = 0;
-        for (; r.direct && k + QUAD <= n; k += QUAD)
+        for (; r.direct && k + QUAD <= piece.n; k += QUAD)
             if (r.n == LANES)
                 transpose_lines(p + k * r.class_step, r.class_step, rows + k, COLUMN_STEP, to_stage);
             else
                 transpose_part(p + k * r.class_step, r.class_step, r.n, rows + k, to_stage);
-        for (; k < n; k++) {
+        for (; k < piece.n; k++) {
             for (int l = 0; l < r.n && !to_stage; l++)
                 line[l] = rows[l * COLUMN_STEP + k];
             (to_stage ? read_run : write_run)(view, p + k * r.class_step, r.row_step, r.n, line);
@@ -76,109 +96,122 @@ FL_INLINE void move_columns(const fl_view *view, fl_size n_classes, fl_size row,
     }
 }
 
-static FL_OUTLINE void columns_to_stage(wide_row *r, fl_size row, int first, int last, fl_size c, fl_size n)
+static FL_OUTLINE void piece_to_stage(const fl_rows_job *job, const fl_view *view, fl_size row, column_piece p, T *stage)
 {
-    move_columns(&r->job->input, r->job->n_classes, row, first, last, c, n, r->stage, 1);
-}
-
-/* The gradients of a piece; those of skipped rows are 0. */
-static FL_OUTLINE void stage_to_gradients(wide_row *r, fl_size row, int first, int last, fl_size c, fl_size n,
-                                          const row_group *g)
-{
-    const fl_view *grad = &r->job->grad;
-    const fl_size n_classes = r->job->n_classes;
-    for (int l = first; l < last; l++)
-        if (g->label[l] == SKIPPED)
-            memset(r->stage + (l - first) * COLUMN_STEP, 0, (size_t)n * sizeof(T));
-    if (fl_lies_in_columns(grad, n_classes))
-        move_columns(grad, n_classes, row, first, last, c, n, r->stage, 0);
+    if (fl_lies_in_columns(view, job->n_classes))
+        move_columns(view, job->n_classes, row, p, stage, 1);
     else
-        for (int l = first; l < last; l++)
-            view_write(grad, (row + l) * n_classes + c, n, r->stage + (l - first) * COLUMN_STEP);
+        for (int l = p.first; l < p.last; l++)
+            view_read(view, (row + l) * job->n_classes + p.c, p.n, stage + (l - p.first) * COLUMN_STEP);
 }
 
-static fl_size piece_length(const wide_row *r, fl_size c)
+/* Derivatives; those of skipped rows are 0. */
+static FL_OUTLINE void piece_from_stage(const fl_rows_job *job, const fl_view *view, fl_size row, column_piece p,
+                                        const row_group *g, T *stage)
 {
-    const fl_size left = r->job->n_classes - c;
-    return left < COLUMN_STEP ? left : COLUMN_STEP;
+    for (int l = p.first; l < p.last; l++)
+        if (g->label[l] == SKIPPED)
+            memset(stage + (l - p.first) * COLUMN_STEP, 0, (size_t)p.n * sizeof(T));
+    if (fl_lies_in_columns(view, job->n_classes))
+        move_columns(view, job->n_classes, row, p, stage, 0);
+    else
+        for (int l = p.first; l < p.last; l++)
+            view_write(view, (row + l) * job->n_classes + p.c, p.n, stage + (l - p.first) * COLUMN_STEP);
 }
 
-/* Each piece [c, c + n) of the classes, and each row l that counts, whose piece lies at x. */
-#define FOR_PIECES(c, n) \
-    for (fl_size c = 0, n; c < r->job->n_classes && (n = piece_length(r, c), 1); c += COLUMN_STEP)
-#define FOR_ROWS_OF_PIECE(l, x)                                                                            \
-    for (int l = first; l < last; l++)                                                                     \
-        for (T *x = g->label[l] != SKIPPED ? r->stage + (l - first) * COLUMN_STEP : NULL; x; x = NULL)
+/* Pieces of the target and of the Hessian; that of the input is on the stage of wide_row. */
+typedef struct {
+    FL_ALIGNED T target[STAGE], hess[STAGE];
+} more_stages;
+
+static void stage_classes(wide_row *r, fl_size row, column_piece p, more_stages *more)
+{
+    const fl_rows_job *job = r->job;
+    piece_to_stage(job, &job->input, row, p, r->stage);
+    if (job->target.data)
+        piece_to_stage(job, &job->target, row, p, more->target);
+}
+
+/* The row whose piece begins at `at`. */
+static void select_piece(wide_row *r, fl_size row, int l, int at, const more_stages *more)
+{
+    select_row(r, row, l);
+    r->target_piece = r->job->target.data ? more->target + at : NULL;
+}
 
 static void maxima_of_columns(wide_row *r, fl_size row, int first, int last, row_group *g)
 {
+    const fl_rows_job *job = r->job;
     for (int l = first; l < last; l++) {
         g->maximum[l] = g->label[l] == SKIPPED ? 0 : (T)-INFINITY;
         g->top[l] = 0;
         if (g->label[l] >= 0)
-            g->label_logit[l] = view_at(&r->job->input, (row + l) * r->job->n_classes + g->label[l]);
+            g->label_logit[l] = view_at(&job->input, (row + l) * job->n_classes + g->label[l]);
     }
-    FOR_PIECES(c, n)
+    FOR_PIECES(p, job, first, last)
     {
-        columns_to_stage(r, row, first, last, c, n);
-        FOR_ROWS_OF_PIECE(l, x) take_maximum(x, 0, c, n, &g->maximum[l], &g->top[l]);
+        piece_to_stage(job, &job->input, row, p, r->stage);
+        FOR_ROWS_OF_PIECE(l, at, p, g) take_maximum(r->stage + at, 0, p.c, p.n, &g->maximum[l], &g->top[l]);
     }
 }
 
-static void sums_of_columns(wide_row *r, fl_size row, int first, int last, row_group *g)
+static void sums_of_columns(wide_row *r, fl_size row, int first, int last, row_group *g, more_stages *more)
 {
+    const fl_rows_job *job = r->job;
     row_state states[LANES];
     for (int l = first; l < last; l++) {
         select_row(r, row, l);
         open_statistics(r, g, &states[l - first]);
     }
-    FOR_PIECES(c, n)
+    FOR_PIECES(p, job, first, last)
     {
-        columns_to_stage(r, row, first, last, c, n);
-        FOR_ROWS_OF_PIECE(l, x)
+        stage_classes(r, row, p, more);
+        FOR_ROWS_OF_PIECE(l, at, p, g)
         {
-            select_row(r, row, l);
-            add_chunk_of_row(r, g, &states[l - first], c, n, x, NULL);
+            select_piece(r, row, l, at, more);
+            add_chunk_of_row(r, g, &states[l - first], p.c, p.n, r->stage + at, NULL);
         }
     }
     for (int l = first; l < last; l++)
         if (g->label[l] != SKIPPED) {
             select_row(r, row, l);
             close_statistics(r, &states[l - first], g);
-            if (r->job->op == FL_LOGSUMEXP && g->maximum[l] - g->maximum[l] != 0)
+            if (job->op == FL_LOGSUMEXP && g->maximum[l] - g->maximum[l] != 0)
                 infinite_logsumexp(r, g);
         }
 }
 
-static void derivatives_of_columns(wide_row *r, fl_size row, int first, int last, row_group *g)
+static void derivatives_of_columns(wide_row *r, fl_size row, int first, int last, row_group *g, more_stages *more)
 {
+    const fl_rows_job *job = r->job;
     T logs[GROUP];
     row_factors factors;
-    if (r->job->op == FL_LOG_SOFTMAX)
+    if (job->op == FL_LOG_SOFTMAX)
         group_logs(g, logs);
     else
-        load_factors(r->job, g, first, last, &factors);
-    FOR_PIECES(c, n)
+        load_factors(job, g, first, last, &factors);
+    FOR_PIECES(p, job, first, last)
     {
-        columns_to_stage(r, row, first, last, c, n);
-        FOR_ROWS_OF_PIECE(l, x)
+        stage_classes(r, row, p, more);
+        FOR_ROWS_OF_PIECE(l, at, p, g)
         {
-            select_row(r, row, l);
-            if (r->job->op == FL_LOG_SOFTMAX)
-                log_softmax_of_chunk(x, n, g->maximum[l], logs[l], x);
+            T *x = r->stage + at, *hess = job->hess.data ? more->hess + at : NULL;
+            select_piece(r, row, l, at, more);
+            if (job->op == FL_LOG_SOFTMAX)
+                log_softmax_of_chunk(x, p.n, g->maximum[l], logs[l], x);
             else
-                gradient_of_chunk(r, g, &factors, c, n, x, x);
+                gradient_of_chunk(r, g, &factors, p.c, p.n, x, x, hess);
         }
-        stage_to_gradients(r, row, first, last, c, n, g);
+        piece_from_stage(job, &job->grad, row, p, g, r->stage);
+        if (job->hess.data)
+            piece_from_stage(job, &job->hess, row, p, g, more->hess);
     }
-    for (int l = first; l < last; l++)
-        if (g->label[l] == SKIPPED)
-            zero_row(&r->job->hess, (row + l) * r->job->n_classes, r->job->n_classes);
 }
 
 static FL_OUTLINE void wide_columns_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     wide_row r = open_rows(job);
+    more_stages more;
     r.keep = r.stage_input = r.stage_grad = 0;
     r.input_halves = r.grad_halves = NULL;
     r.step = r.next = COLUMN_STEP;
@@ -187,12 +220,12 @@ static FL_OUTLINE void wide_columns_group(const fl_rows_job *job, fl_size row, i
         const int last = n - first < LANES ? n : first + LANES;
         maxima_of_columns(&r, row, first, last, g);
         scale_rows(&r, first, last, g);
-        sums_of_columns(&r, row, first, last, g);
+        sums_of_columns(&r, row, first, last, g, &more);
         label_exponentials(first, last, g);
         if (job->op == FL_SOFTMAX_FOCAL)
             focal_factors(job, g, first, last);
         if (job->grad.data)
-            derivatives_of_columns(&r, row, first, last, g);
+            derivatives_of_columns(&r, row, first, last, g, &more);
     }
 }
 

@@ -97,20 +97,17 @@ static void mend_probabilities(const wide_row *r, const row_factors *f, fl_size 
         p[i] = p[i] == product ? rounded_once : p[i];
 }
 
-/* Gradient and Hessian of n classes from c on. x is where they lie, or, if they are kept, their exponentials, or NULL
- * if they are float16. */
+/* Gradient and Hessian (or NULL) of n classes from c on. x is where they lie, or, if they are kept, their exponentials,
+ * or NULL if they are float16. */
 static FL_OUTLINE void gradient_of_chunk(wide_row *r, const row_group *g, const row_factors *f, fl_size c, fl_size n,
-                                         const T *x, T *grad)
+                                         const T *x, T *grad, T *hess)
 {
     const fl_rows_job *job = r->job;
     const int kept = r->keep;
     char *halves = grad_halves(r) ? grad_halves(r) + 2 * (r->start + c) : NULL;
     row_base base_terms, *base = NULL;
-    T *hess = NULL;
     select_scale(r);
     r->results = job->grad.data + (r->start + c) * r->results_step;
-    if (job->hess.data)
-        hess = r->hess ? r->hess + c : r->hess_chunk;
     if (has_base(job)) {
         base_terms = base_chunk(r, c, n);
         base = &base_terms;
@@ -135,8 +132,6 @@ static FL_OUTLINE void gradient_of_chunk(wide_row *r, const row_group *g, const 
         mend_chunk(r, g, f, c, n, base, grad, hess);
     else if (job->op == FL_SOFTMAX && !halves)
         mend_probabilities(r, f, c, n, grad);
-    if (hess && !r->hess)
-        view_write(&job->hess, r->start + c, n, hess);
 }
 
 static void wide_gradient(wide_row *r, const row_group *g, const row_factors *f)
@@ -145,10 +140,14 @@ static void wide_gradient(wide_row *r, const row_group *g, const row_factors *f)
     const fl_size n_classes = job->n_classes;
     for (fl_size c = 0; c < n_classes; c += r->step) {
         fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
-        T *grad = r->grad ? r->grad + c : r->stage;
-        gradient_of_chunk(r, g, f, c, n, r->keep ? grad : x_halves(r) ? NULL : row_chunk(r, c, n), grad);
+        T *grad = r->grad ? r->grad + c : r->stage, *hess = NULL;
+        if (job->hess.data)
+            hess = r->hess ? r->hess + c : r->hess_chunk;
+        gradient_of_chunk(r, g, f, c, n, r->keep ? grad : x_halves(r) ? NULL : row_chunk(r, c, n), grad, hess);
         if (!r->grad && !grad_halves(r))
             view_write(&job->grad, r->start + c, n, grad);
+        if (hess && !r->hess)
+            view_write(&job->hess, r->start + c, n, hess);
     }
     if (grad_halves(r) && g->label[r->lane] >= 0) {
         const vf slope = v_set((T)label_slope(g, r->lane, f->ratio[r->lane]));
@@ -212,6 +211,7 @@ static wide_row open_rows(const fl_rows_job *job)
     const int whole = has_x && (!job->grad.data || has_grad || r.grad_halves) && rest_lies;
     r.step = whole ? job->n_classes : rest_lies ? STAGE : CHUNK;
     r.ahead_step = job->input.ndim == 1 ? job->input.strides[0] : 0;
+    r.target_piece = NULL;
     r.results_step = job->grad.data && job->grad.ndim == 1 ? job->grad.strides[0] : 0;
     r.keep = has_grad && job->op != FL_LOG_SOFTMAX && job->op != FL_LOGSUMEXP;
     return r;

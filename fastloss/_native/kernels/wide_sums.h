@@ -129,6 +129,7 @@ typedef struct {
     int lane;
     fl_size start; /* of the row in the flat views */
     const T *x;    /* its memory, or NULL */
+    const T *target_piece; /* what of its target belongs to a chunk, if that has been brought to the stack */
     const char *x_halves;
     T *grad, *hess;
     exp_scale scale;
@@ -168,7 +169,7 @@ static row_base base_chunk(wide_row *r, fl_size c, fl_size n)
     const fl_rows_job *job = r->job;
     row_base base = {NULL, NULL, share_of(job)};
     if (job->target.data)
-        base.target = chunk_of(&job->target, r->target, r->start + c, n, r->target_chunk);
+        base.target = r->target_piece ? r->target_piece : chunk_of(&job->target, r->target, r->start + c, n, r->target_chunk);
     if (job->weight.data)
         base.weight = chunk_of(&job->weight, r->weight, c, n, r->weight_chunk);
     return base;
