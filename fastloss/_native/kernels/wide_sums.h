@@ -461,7 +461,7 @@ static FL_OUTLINE void open_statistics(wide_row *r, row_group *g, row_state *s)
 }
 
 /* The strip of the maximum, before its exponentials, which may overwrite it: n classes, the first of them `top`. */
-static void open_top_strip(wide_row *r, row_group *g, row_state *s, fl_size top, const T *x, fl_size n)
+FL_INLINE void open_top_strip(wide_row *r, row_group *g, row_state *s, fl_size top, const T *x, fl_size n)
 {
     const fl_rows_job *job = r->job;
     const vf exp = v_set(r->top_exp[r->lane]);
