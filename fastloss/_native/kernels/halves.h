@@ -149,7 +149,7 @@ static void floats_to_halves(const T *from, fl_size n, char *halves)
     if (i < n)
         v_store_halves(halves + 2 * i, n - i, v_load_part(from + i, n - i, v_set(0)));
 }
-#else /* never called: see x_halves in wide_sums.h */
+#else /* never called: see x_halves in wide_row.h */
 FL_INLINE vf v_load_halves(const char *p, fl_size n, vf rest) { return (void)p, (void)n, rest; }
 FL_INLINE void v_store_halves(char *p, fl_size n, vf x) { (void)p, (void)n, (void)x; }
 #endif

@@ -123,7 +123,8 @@ static void narrow_sum_group(const fl_rows_job *job, fl_size row, int n, row_gro
     for (int lane = 0; lane < g->lanes; lane += WIDTH, fetched += WIDTH * n_classes) {
         const sum_constants k = narrow_constants(s, lane);
         const fl_size first = tile_lanes(n_classes, lane);
-        FOR_EACH_OP_WITH_GRADIENT(op, narrow_slopes, x + first, t + first, with_hess ? hess + first : NULL, n_classes, &k, fetched)
+        T *curvatures = with_hess ? hess + first : NULL;
+        FOR_EACH_OP_WITH_GRADIENT(op, narrow_slopes, x + first, t + first, curvatures, n_classes, &k, fetched)
     }
     for (int l = 0; l < g->lanes; l++)
         if (is_margin(op) && g->label[l] >= 0) {
@@ -283,8 +284,8 @@ FL_INLINE void slopes_of_chunk(int op, const T *x, const T *t, fl_size n, const 
     }
 }
 
-/* Gradient and Hessian (or NULL) of n classes from c on; x may be the gradient. `curvatures` is written up to the end of
- * a vector. */
+/* Gradient and Hessian (or NULL) of n classes from c on; x may be the gradient. `curvatures` is written up to the end
+ * of a vector. */
 static FL_OUTLINE void differentiate_chunk(const fl_rows_job *job, const row_group *g, const sum_rows *s, int l,
                                            fl_size c, fl_size n, const T *x, const T *t, T *slopes, T *curvatures)
 {

@@ -96,7 +96,8 @@ FL_INLINE void move_columns(const fl_view *view, fl_size n_classes, fl_size row,
     }
 }
 
-static FL_OUTLINE void piece_to_stage(const fl_rows_job *job, const fl_view *view, fl_size row, column_piece p, T *stage)
+static FL_OUTLINE void piece_to_stage(const fl_rows_job *job, const fl_view *view, fl_size row, column_piece p,
+                                      T *stage)
 {
     if (fl_lies_in_columns(view, job->n_classes))
         move_columns(view, job->n_classes, row, p, stage, 1);
