@@ -144,3 +144,6 @@ cdef int kind_of(array) except -2
 
 # Describes `array`, a NumPy array of a readable kind, with dimension `last` moved to the end (-1: as it is).
 cdef int fill_view(fl_view *view, array, int last) except -1
+
+# The next of a view's dimensions, merged with the one before if it continues that.
+cdef void add_dimension(fl_view *view, Py_ssize_t size, Py_ssize_t stride) noexcept

@@ -164,30 +164,31 @@ cdef int kind_of(array) except -2:
 @cython.boundscheck(False)
 cdef int fill_view(fl_view *view, array_object, int last) except -1:
     cdef cnp.ndarray array = <cnp.ndarray>array_object
-    cdef int ndim = cnp.PyArray_NDIM(array), i, d, top = 0
+    cdef int ndim = cnp.PyArray_NDIM(array), i, d
     cdef cnp.npy_intp *shape = cnp.PyArray_DIMS(array)
     cdef cnp.npy_intp *strides = cnp.PyArray_STRIDES(array)
-    cdef Py_ssize_t size, stride
     view.data = <char *>cnp.PyArray_DATA(array)
     view.kind = kind_of(array)
     view.swapped = cnp.PyArray_ISBYTESWAPPED(array)
+    view.ndim = 0
     for i in range(ndim):
         d = i
         if last >= 0:
             d = last if i == ndim - 1 else (i if i < last else i + 1)
-        size = shape[d]
-        stride = strides[d]
-        if size == 1:
-            continue
-        if top > 0 and view.strides[top - 1] == size * stride:
-            view.shape[top - 1] *= size
-            view.strides[top - 1] = stride
-        else:
-            view.shape[top] = size
-            view.strides[top] = stride
-            top += 1
-    view.ndim = top
+        if shape[d] != 1:
+            add_dimension(view, shape[d], strides[d])
     return 0
+
+
+cdef void add_dimension(fl_view *view, Py_ssize_t size, Py_ssize_t stride) noexcept:
+    cdef int top = view.ndim
+    if top > 0 and view.strides[top - 1] == size * stride:
+        view.shape[top - 1] *= size
+        view.strides[top - 1] = stride
+    else:
+        view.shape[top] = size
+        view.strides[top] = stride
+        view.ndim += 1
 
 
 # What a call asks for, added up.

@@ -29,7 +29,7 @@ typedef struct {
 } result_streams;
 
 typedef void map_kernel(const T *x, const T *y, const T *const *p, fl_size n, const map_scales *scales, T *value,
-                        T *grad, T *hess, lane_sums *sums, result_streams *streams);
+                        T *grad, T *hess, result_streams *streams);
 
 static split_scale split_of(double scale)
 {
@@ -61,19 +61,12 @@ enum { DEEP = 4 };
 enum { DEEP = 1 };
 #endif
 
-/* Whether a loop adds up the values that it computes, rather than leaving them to a loop of their own, in which the
- * memory would be idle: where a vector is a whole unit, and with two to a unit where the loop waits for memory. (It
- * needs the formula once for each vector of the unit: for the others a wheel half as large again.) */
-FL_INLINE int map_adds(int cost) { return UNIT == 1 || (UNIT == 2 && cost == FL_LIGHT); }
-
 /* Vectors of a step of the loop. */
 FL_INLINE int map_step(int want, int wrt, int cost)
 {
     const int with_value = want == (FL_VALUE | FL_GRAD), with_hess = want == (FL_GRAD | FL_HESS);
     const int deep = (cost == FL_DEEP && with_value) || (cost == FL_DEEPER && (with_value || with_hess));
-    if (deep && wrt == FL_WRT_INPUT)
-        return DEEP;
-    return want & FL_VALUE && map_adds(cost) ? UNIT : 1;
+    return deep && wrt == FL_WRT_INPUT ? DEEP : 1;
 }
 
 /* Whether a loop that computes much waits for memory as well, if that is far: then it fetches ahead (a seventh of
@@ -127,17 +120,15 @@ typedef struct {
 
 /* What becomes of a step's terms, of elements from `start` on. */
 FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost, fl_size start, const T *x, const T *y,
-                          map_scales scales, const map_results *r, lane_sums *sums, int far, result_streams *streams)
+                          map_scales scales, const map_results *r, int far, result_streams *streams)
 {
-    const int adds = want & FL_VALUE && map_adds(cost), sends = cost == FL_LIGHT && far;
+    const int sends = cost == FL_LIGHT && far;
     const int fetches_results = waits_for_memory(cost) && DEEP > 1; /* with AVX2 for a fiftieth of the time only */
     FL_UNROLL
     for (int k = 0; k < step; k++) {
         const fl_size i = start + k * WIDTH;
         if (want & FL_VALUE)
             v_store(r->value + i, t[k].value);
-        if (adds)
-            v_two_sum(&sums->sum[k % UNIT], &sums->error[k % UNIT], t[k].value);
         if (far && k == 0 && (cost == FL_LIGHT || fetches_results)) {
             fetch_ahead(x + i, step, 0);
             fetch_ahead(y + i, step, 0);
@@ -158,14 +149,13 @@ FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost,
  * which might overwrite them for all the compiler knows: otherwise it would compute one vector after the other. */
 FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int cost, const T *x, const T *y,
                          const T *const *p, fl_size n, const map_scales *scales, T *value, T *grad, T *hess,
-                         lane_sums *sums, result_streams *streams)
+                         result_streams *streams)
 {
     const map_scales factors = *scales;
     const map_results results = {value, grad, hess};
     const int step = map_step(want, wrt, cost);
     EACH_CARRIED(DEFINE_CARRIED)
     T *const carried[] = {EACH_CARRIED(NAME_CARRIED)};
-    lane_sums local = *sums;
     result_streams local_streams;
     int far = streams != NULL;
     if (cost == FL_LIGHT && far)
@@ -175,17 +165,15 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
         for (fl_size i = 0; i < n; i += WIDTH)
             terms_at(f, n_parameters, i, x, y, p, carried, stage);
     for (fl_size start = 0; start < n; start += step * WIDTH) {
-        terms t[DEEP > (int)UNIT ? (int)DEEP : (int)UNIT];
+        terms t[DEEP];
         FL_UNROLL
         for (int k = 0; k < step; k++)
             t[k] = terms_at(f, n_parameters, start + k * WIDTH, x, y, p, carried, MOST_STAGES);
         FL_KEEP_ONE_LOOP(far);
-        take_terms(t, step, want, wrt, cost, start, x, y, factors, &results, &local, far, &local_streams);
+        take_terms(t, step, want, wrt, cost, start, x, y, factors, &results, far, &local_streams);
     }
     if (cost == FL_LIGHT && far)
         *streams = local_streams;
-    if (want & FL_VALUE && map_adds(cost))
-        *sums = local;
 }
 
 /* What computes is put in order, with AVX2 too: a twentieth of the time, and a fifth of that of the longest formulas.
@@ -213,11 +201,10 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
 
 #define DEFINE_MAP(name, n_parameters, cost, suffix, want, wrt)                                                     \
     ORDERED_##cost static void name##suffix(const T *x, const T *y, const T *const *p, fl_size n,                   \
-                                            const map_scales *scales, T *value, T *grad, T *hess, lane_sums *sums,  \
+                                            const map_scales *scales, T *value, T *grad, T *hess,                   \
                                             result_streams *streams)                                                \
     {                                                                                                               \
-        map_terms(name##_formula, n_parameters, want, wrt, cost, x, y, p, n, scales, value, grad, hess, sums, \
-                  streams);                                                                                         \
+        map_terms(name##_formula, n_parameters, want, wrt, cost, x, y, p, n, scales, value, grad, hess, streams);   \
     }
 #define DEFINE_NOTHING(name, n_parameters, cost)                                                \
     DEFINE_MAP(name, n_parameters, cost, _value, FL_VALUE, FL_WRT_INPUT)
