@@ -230,17 +230,26 @@ static void base_statistics(const narrow_base *base, const tile_sums *sums, row_
     }
 }
 
+/* What is to be fetched while a group is on its way: elements from `at` on, or `nothing`, which is in the cache, where
+ * they do not lie side by side. Of float16, fetched as if it were of type T, it is twice as much as needed: the next
+ * group's, too. */
+static const T *rows_ahead(const fl_view *view, fl_size at, const T *nothing)
+{
+    const T *direct = view->data ? view_direct(view) : NULL;
+    const char *halves = view->data ? view_halves(view) : NULL;
+    return direct ? direct + at : halves ? (const T *)(const void *)(halves + 2 * at) : nothing;
+}
+
 /* A tile's statistics, into the group. */
 static void tile_statistics(const fl_rows_job *job, fl_size row, T *x, const narrow_base *base, int keep, row_group *g)
 {
     const fl_size n_classes = job->n_classes;
     const int with_top = base || job->hess.data || job->op == FL_SOFTMAX_FOCAL;
-    const T *ahead = view_direct(&job->input), *output = keep ? view_direct(&job->grad) : NULL;
+    const T *ahead = rows_ahead(&job->input, (row + g->lanes) * n_classes, x);
+    const T *output = keep ? rows_ahead(&job->grad, row * n_classes, x) : x;
     tile_sums sums;
     if (g->lanes % LANES)
         memset(&sums, 0, sizeof sums);
-    ahead = ahead ? ahead + (row + g->lanes) * n_classes : x; /* x: nothing to fetch */
-    output = output ? output + row * n_classes : x;
     for (int lane = 0; lane < g->lanes; lane += WIDTH, ahead += WIDTH * n_classes, output += WIDTH * n_classes) {
         T *x_lanes = x + tile_lanes(n_classes, lane);
         const T *b = base_of_lanes(base, n_classes, lane);
@@ -417,8 +426,7 @@ static void tile_log_softmax(const fl_rows_job *job, fl_size row, int n, const r
 {
     FL_ALIGNED T logs[GROUP];
     group_logs(g, logs);
-    const T *results = view_direct(&job->grad);
-    results = results ? results + row * job->n_classes : x;
+    const T *results = rows_ahead(&job->grad, row * job->n_classes, x);
     for (int lane = 0; lane < g->lanes; lane += WIDTH, results += WIDTH * job->n_classes) {
         T *x_lanes = x + tile_lanes(job->n_classes, lane);
         const vf maximum = v_load(g->maximum + lane), log = v_load(logs + lane);

@@ -19,13 +19,6 @@ typedef struct {
     const T *x, *t;
 } narrow_ahead;
 
-/* What does not lie in rows of type T: where there is nothing to fetch. */
-static const T *rows_ahead(const fl_view *view, fl_size at, const T *nothing)
-{
-    const T *direct = view->data ? view_direct(view) : NULL;
-    return direct ? direct + at : nothing;
-}
-
 /* The classes of WIDTH rows: their sums, without the term of the label if the operation has one. */
 FL_INLINE void add_narrow_classes(int op, const T *x, const T *t, fl_size n_classes, vf label, const sum_constants *k,
                                   const narrow_ahead *ahead, vf sum[N_SUMS], vf error[N_SUMS])
