@@ -51,22 +51,11 @@ static FL_OUTLINE void store_chunk(operand *o, fl_size start, fl_size n, fl_size
         view_write(o->view, start, n, o->scratch);
 }
 
-/* Four units are added pairwise before they enter the compensated sums, as in rows: a loop of its own then takes no
- * longer than one compensated addition for each vector in the map, where that, if it is light, has nothing to do but wait
- * for memory, and an eighth less where it has. */
-enum { STRETCH = 4 * LANES };
-
+/* As the map does it where map_adds(). */
 static void add_values(lane_sums *sums, const T *value, fl_size n)
 {
     lane_sums local = *sums;
     fl_size i = 0;
-    for (; i + STRETCH <= n; i += STRETCH)
-        FL_UNROLL
-        for (int k = 0; k < UNIT; k++) {
-            const T *v = value + i + k * WIDTH;
-            const vf first = v_load(v) + v_load(v + LANES), second = v_load(v + 2 * LANES) + v_load(v + 3 * LANES);
-            v_two_sum(&local.sum[k], &local.error[k], first + second);
-        }
     for (; i + LANES <= n; i += LANES)
         FL_UNROLL
         for (int k = 0; k < UNIT; k++)
@@ -90,13 +79,16 @@ static int is_finite(const lane_sums *sums)
 }
 
 /* Float32 sums end where their numbers do, which those of the chunk need not: then they are added up in double. */
-static void add_chunk_of_values(lane_sums *sums, const T *value, fl_size n, fl_sum *loss)
+static void finish_sums_of_chunk(lane_sums *sums, const lane_sums *before, int added, const T *value, fl_size n,
+                                 fl_sum *loss)
 {
-    const lane_sums before = *sums;
-    add_values(sums, value, n);
+    if (!added) {
+        *sums = *before;
+        add_values(sums, value, n);
+    }
     if (is_finite(sums))
         return;
-    *sums = before;
+    *sums = *before;
     for (fl_size i = 0; i < n; i++)
         fl_add(loss, (double)value[i]);
 }
@@ -120,7 +112,7 @@ typedef struct {
     operand input, target, parameters[FL_MAX_PARAMETERS], value, grad, hess;
     const fl_pointwise_job *job;
     map_kernel *map;
-    int maps_target, weighs;
+    int maps_target, weighs, map_adds;
     fl_size multiple, most; /* the map takes so many elements, or a multiple of that, and at most so many */
     int far; /* see is_far() */
     result_streams streams;
@@ -136,6 +128,7 @@ static void open_pass(block_pass *b, const fl_pointwise_job *job)
     b->map = map_of(job);
     const int cost = LOSS_MAPS[job->loss].cost, wrt = is_negative(job) ? FL_WRT_INPUT : job->wrt;
     const int step = map_step(job->want, wrt, cost);
+    b->map_adds = map_adds(cost);
     b->multiple = step > UNIT ? step * WIDTH : LANES;
     b->most = cost == FL_STAGED ? SPAN : CHUNK;
     open_operand(&b->input, &job->input);
@@ -170,12 +163,12 @@ static void map_chunk(block_pass *b, const T *x, const T *y, const T **p, fl_siz
                       result_streams *streams)
 {
     if (n <= b->most) {
-        b->map(x, y, p, n, &b->scales, value, grad, hess, streams);
+        b->map(x, y, p, n, &b->scales, value, grad, hess, &b->sums, streams);
         return;
     }
     for (fl_size i = 0, part; i < n; i += part) {
         part = n - i < b->most ? n - i : b->most;
-        b->map(x + i, y + i, p, part, &b->scales, value + i, grad + i, hess + i, streams);
+        b->map(x + i, y + i, p, part, &b->scales, value + i, grad + i, hess + i, &b->sums, streams);
         for (int k = 0; k < b->job->n_parameters; k++)
             p[k] += part;
     }
@@ -187,6 +180,7 @@ static void run_chunk(block_pass *b, fl_size start, fl_size n)
     const fl_size whole = (n + b->multiple - 1) / b->multiple * b->multiple;
     const T *x = load_chunk(&b->input, start, n, whole), *p[FL_MAX_PARAMETERS];
     const T *y = job->target.data ? target_of_chunk(b, start, n, whole) : x;
+    const lane_sums before = b->sums;
     double product[CHUNK], upstream[CHUNK];
     for (int k = 0; k < job->n_parameters; k++)
         p[k] = load_chunk(&b->parameters[k], start, n, whole);
@@ -209,8 +203,9 @@ static void run_chunk(block_pass *b, fl_size start, fl_size n)
         add_weighted(v, w, n, &b->weighted, fetched ? NULL : x, y);
         if (job->value.data)
             weigh_derivatives(v, w, NO_FACTORS, n, 1, NULL, NULL);
+        b->sums = before;
     } else if (job->want & FL_VALUE)
-        add_chunk_of_values(&b->sums, v, n, &b->loss);
+        finish_sums_of_chunk(&b->sums, &before, b->map_adds && n == whole, v, n, &b->loss);
     if (job->value.data)
         store_chunk(&b->value, start, n, whole);
     if (job->want & FL_GRAD)
@@ -222,6 +217,7 @@ static void run_chunk(block_pass *b, fl_size start, fl_size n)
 /* What does not fill STRETCH elements is a chunk of its own, lest a whole one pass through scratch. */
 static fl_size chunk_length(fl_size left)
 {
+    enum { STRETCH = 4 * LANES };
     return left >= CHUNK ? CHUNK : left > STRETCH ? left - left % STRETCH : left;
 }
 

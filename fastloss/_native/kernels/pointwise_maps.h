@@ -29,7 +29,7 @@ typedef struct {
 } result_streams;
 
 typedef void map_kernel(const T *x, const T *y, const T *const *p, fl_size n, const map_scales *scales, T *value,
-                        T *grad, T *hess, result_streams *streams);
+                        T *grad, T *hess, lane_sums *sums, result_streams *streams);
 
 static split_scale split_of(double scale)
 {
@@ -61,12 +61,19 @@ enum { DEEP = 4 };
 enum { DEEP = 1 };
 #endif
 
+/* Whether a loop adds up the values that it computes, rather than leaving them to a loop of their own, in which the
+ * memory would be idle: where a vector is a whole unit, and with two to a unit where the loop waits for memory. (It
+ * needs the formula once for each vector of the unit: for the others a wheel half as large again.) */
+FL_INLINE int map_adds(int cost) { return UNIT == 1 || (UNIT == 2 && cost == FL_LIGHT); }
+
 /* Vectors of a step of the loop. */
 FL_INLINE int map_step(int want, int wrt, int cost)
 {
     const int with_value = want == (FL_VALUE | FL_GRAD), with_hess = want == (FL_GRAD | FL_HESS);
     const int deep = (cost == FL_DEEP && with_value) || (cost == FL_DEEPER && (with_value || with_hess));
-    return deep && wrt == FL_WRT_INPUT ? DEEP : 1;
+    if (deep && wrt == FL_WRT_INPUT)
+        return DEEP;
+    return want & FL_VALUE && map_adds(cost) ? UNIT : 1;
 }
 
 /* Whether a loop that computes much waits for memory as well, if that is far: then it fetches ahead (a seventh of
@@ -120,15 +127,17 @@ typedef struct {
 
 /* What becomes of a step's terms, of elements from `start` on. */
 FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost, fl_size start, const T *x, const T *y,
-                          map_scales scales, const map_results *r, int far, result_streams *streams)
+                          map_scales scales, const map_results *r, lane_sums *sums, int far, result_streams *streams)
 {
-    const int sends = cost == FL_LIGHT && far;
+    const int adds = want & FL_VALUE && map_adds(cost), sends = cost == FL_LIGHT && far;
     const int fetches_results = waits_for_memory(cost) && DEEP > 1; /* with AVX2 for a fiftieth of the time only */
     FL_UNROLL
     for (int k = 0; k < step; k++) {
         const fl_size i = start + k * WIDTH;
         if (want & FL_VALUE)
             v_store(r->value + i, t[k].value);
+        if (adds)
+            v_two_sum(&sums->sum[k % UNIT], &sums->error[k % UNIT], t[k].value);
         if (far && k == 0 && (cost == FL_LIGHT || fetches_results)) {
             fetch_ahead(x + i, step, 0);
             fetch_ahead(y + i, step, 0);
@@ -149,13 +158,14 @@ FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost,
  * which might overwrite them for all the compiler knows: otherwise it would compute one vector after the other. */
 FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int cost, const T *x, const T *y,
                          const T *const *p, fl_size n, const map_scales *scales, T *value, T *grad, T *hess,
-                         result_streams *streams)
+                         lane_sums *sums, result_streams *streams)
 {
     const map_scales factors = *scales;
     const map_results results = {value, grad, hess};
     const int step = map_step(want, wrt, cost);
     EACH_CARRIED(DEFINE_CARRIED)
     T *const carried[] = {EACH_CARRIED(NAME_CARRIED)};
+    lane_sums local = *sums;
     result_streams local_streams;
     int far = streams != NULL;
     if (cost == FL_LIGHT && far)
@@ -165,15 +175,17 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
         for (fl_size i = 0; i < n; i += WIDTH)
             terms_at(f, n_parameters, i, x, y, p, carried, stage);
     for (fl_size start = 0; start < n; start += step * WIDTH) {
-        terms t[DEEP];
+        terms t[DEEP > (int)UNIT ? (int)DEEP : (int)UNIT];
         FL_UNROLL
         for (int k = 0; k < step; k++)
             t[k] = terms_at(f, n_parameters, start + k * WIDTH, x, y, p, carried, MOST_STAGES);
         FL_KEEP_ONE_LOOP(far);
-        take_terms(t, step, want, wrt, cost, start, x, y, factors, &results, far, &local_streams);
+        take_terms(t, step, want, wrt, cost, start, x, y, factors, &results, &local, far, &local_streams);
     }
     if (cost == FL_LIGHT && far)
         *streams = local_streams;
+    if (want & FL_VALUE && map_adds(cost))
+        *sums = local;
 }
 
 /* What computes is put in order, with AVX2 too: a twentieth of the time, and a fifth of that of the longest formulas.
@@ -201,10 +213,11 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
 
 #define DEFINE_MAP(name, n_parameters, cost, suffix, want, wrt)                                                     \
     ORDERED_##cost static void name##suffix(const T *x, const T *y, const T *const *p, fl_size n,                   \
-                                            const map_scales *scales, T *value, T *grad, T *hess,                   \
+                                            const map_scales *scales, T *value, T *grad, T *hess, lane_sums *sums,  \
                                             result_streams *streams)                                                \
     {                                                                                                               \
-        map_terms(name##_formula, n_parameters, want, wrt, cost, x, y, p, n, scales, value, grad, hess, streams);   \
+        map_terms(name##_formula, n_parameters, want, wrt, cost, x, y, p, n, scales, value, grad, hess, sums, \
+                  streams);                                                                                         \
     }
 #define DEFINE_NOTHING(name, n_parameters, cost)                                                \
     DEFINE_MAP(name, n_parameters, cost, _value, FL_VALUE, FL_WRT_INPUT)
@@ -232,16 +245,22 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
 /* The loops of one loss: for the value alone; and for each wrt the gradient, value and gradient, gradient and
  * Hessian. */
 typedef struct {
-    int cost;
+    int cost, is_difference;
     map_kernel *value, *derivatives[3][3];
 } loss_maps;
 
+#define IS_DIFFERENCE_NOTHING 0
+#define IS_DIFFERENCE_INPUT 0
+#define IS_DIFFERENCE_TARGET 0
+#define IS_DIFFERENCE_DIFFERENCE 1
+#define IS_DIFFERENCE_PARAMETER 1
 #define ROW_NOTHING(name) {NULL, NULL, NULL}
 #define ROW_INPUT(name) {name##_grad, name##_both, name##_hess}
 #define ROW_TARGET(name) ROW_INPUT(name), {name##_target_grad, name##_target_both, name##_target_hess}
 #define ROW_DIFFERENCE(name) ROW_INPUT(name), ROW_INPUT(name)
 #define ROW_PARAMETER(name) ROW_DIFFERENCE(name), {name##_parameter_grad, name##_parameter_both, name##_parameter_hess}
-#define FL_LOSS(name, n_parameters, with_respect_to, cost) {FL_##cost, name##_value, {ROW_##with_respect_to(name)}},
+#define FL_LOSS(name, n_parameters, with_respect_to, cost) \
+    {FL_##cost, IS_DIFFERENCE_##with_respect_to, name##_value, {ROW_##with_respect_to(name)}},
 static const loss_maps LOSS_MAPS[] = {
 #include "losses.def"
 };
@@ -265,8 +284,7 @@ static map_kernel *map_of(const fl_pointwise_job *job)
 /* Whether the loop is that of the input, though the target was asked for. */
 static int is_negative(const fl_pointwise_job *job)
 {
-    const loss_maps *maps = &LOSS_MAPS[job->loss];
-    return job->wrt == FL_WRT_TARGET && maps->derivatives[FL_WRT_TARGET][0] == maps->derivatives[FL_WRT_INPUT][0];
+    return job->wrt == FL_WRT_TARGET && LOSS_MAPS[job->loss].is_difference;
 }
 
 static map_scales scales_of(const fl_pointwise_job *job, double scale)

@@ -226,7 +226,7 @@ static void select_row(wide_row *r, fl_size row, int l)
 {
     r->lane = l;
     r->start = (row + l) * r->job->n_classes;
-    T *stage = staged_row(r, l);
+    T *stage = r->stage_input || r->stage_grad ? staged_row(r, l) : NULL;
     r->x = r->input ? r->input + r->start : r->stage_input ? stage : NULL;
     r->x_halves = r->input_halves ? r->input_halves + 2 * r->start : NULL;
     r->grad = r->all_grad ? r->all_grad + r->start : r->stage_grad ? stage : NULL;

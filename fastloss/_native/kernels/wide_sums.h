@@ -135,7 +135,7 @@ FL_INLINE void add_rest(lane_sums *exp, row_sums *s, const row_constants *r, con
 }
 
 /* n classes of a chunk. `top` is the first class of the strip of the maximum, if it lies in the chunk: its copy without
- * the maxima is added in its place, or, with a base, the strip itself after the others. */
+ * the maxima is added in its place, or, with a base, the strip itself, class by class. */
 FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base, const void *x, int halves, fl_size n,
                            fl_size top, T *to)
 {
@@ -145,10 +145,10 @@ FL_INLINE void add_stretch(row_sums *s, const wide_row *r, const row_base *base,
     const fl_size step = to ? 1 : 0, whole = n - n % STRIP;
     lane_sums exp = s->exp;
     for (fl_size i = 0; i < whole; i += STRIP)
-        if (!base || i != top)
+        if (base && i == top)
+            add_rest(&exp, s, &row, base, classes_at(x, halves, i), halves, i, STRIP, place + i * step);
+        else
             add_classes(&exp, s, &row, base, i == top ? top_x : classes_at(x, halves, i), halves, i, place + i * step);
-    if (base && top >= 0 && top < whole)
-        add_rest(&exp, s, &row, base, classes_at(x, halves, top), halves, top, STRIP, place + top * step);
     if (whole < n)
         add_rest(&exp, s, &row, base, whole == top && !base ? top_x : classes_at(x, halves, whole), halves, whole,
                  n - whole, place + whole * step);
