@@ -125,21 +125,39 @@ def test_transforms_of_images(shape, dtype):
         assert_same_bits(got, function(last, dy_last, axis=-1), function.__name__)
 
 
+def test_sums_of_probability_targets_in_every_layout():
+    """The strip of a row's maximum is added in its turn, however the row is divided into chunks."""
+    rng = np.random.default_rng(2)
+    weight = rng.integers(0, 4, 5000) / 2
+    for _ in range(60):
+        x = rng.normal(size=(3, 5000)).astype(np.float32)
+        soft = rng.random((3, 5000)) ** 3
+        soft = (soft / soft.sum(1, keepdims=True)).astype(np.float32)
+        expected = fl.cross_entropy(x, soft, weight=weight, reduction="sum")
+        for input in (x, np.asfortranarray(x), np.repeat(x, 2, 1)[:, ::2]):
+            for target in (soft, np.asfortranarray(soft), np.repeat(soft, 2, 1)[:, ::2]):
+                assert fl.cross_entropy(input, target, weight=weight, reduction="sum") == expected
+
+
+@pytest.mark.parametrize("special", [False, True])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("rows, classes", [(37, 17000), (5, 17000), (70, 1025)])
-def test_wide_rows_in_columns(rows, classes, dtype):
+def test_wide_rows_in_columns(rows, classes, dtype, special):
     """Read line by line, and, where each row is a block of its own, walked together: sums included, the results are
     those of contiguous rows, whatever values meet in a line and whatever has a place in it."""
     rng = np.random.default_rng(0)
     x = (3 * rng.normal(size=(rows, classes))).astype(dtype)
-    x[1, 5], x[2, 7], x[3, :], x[0, 10:400:130] = np.inf, np.nan, -np.inf, 30
+    if special:
+        x[1, 5], x[2, 7], x[3, :], x[0, 10:400:130] = np.inf, np.nan, -np.inf, 30
     labels, soft = rng.integers(0, classes, rows), rng.dirichlet(np.ones(classes), rows).astype(dtype)
     labels[4] = -100
     weight, sample_weight = rng.integers(0, 3, classes) / 2, rng.integers(0, 3, rows) / 2
     options = [{}, {"reduction": "none"}, {"weight": weight, "sample_weight": sample_weight}, {"label_smoothing": 0.1}]
     cases = [(fl.cross_entropy, labels, option) for option in options] + [(fl.cross_entropy, soft, options[2])]
+    cases += [(fl.cross_entropy, soft, {"reduction": "sum"})]
     cases += [(fl.nll_loss, labels, options[2]), (fl.softmax_focal_loss, labels, {}), (fl.multi_margin_loss, abs(labels), {})]
     columns = np.ascontiguousarray(x.T)
+    assert special or np.isfinite(fl.cross_entropy(x, soft))
     with np.errstate(all="ignore"):
         for loss, target, option in cases:
             expected = loss.value_and_grad(x, target, **option)

@@ -80,7 +80,7 @@ cdef extern from "kernels/types.h" nogil:
         Py_ssize_t (*first_negative)(const fl_view *view, Py_ssize_t n) noexcept
 
 cdef enum:
-    # A block is the unit of scheduling and of summation: about 16,384 elements, some ten microseconds of work, so that
+    # A block is the unit of summation, and of scheduling, unless rows are walked together: about 16,384 elements, some ten microseconds of work, so that
     # dynamic scheduling can even out a busy core. It depends on the shape only. Beyond MAX_BLOCKS the blocks grow
     # instead, to bound the table of partial sums.
     BLOCK_ELEMENTS = 16384

@@ -21,7 +21,8 @@ typedef struct {
     char *first; /* class 0 of the first */
     fl_size row_step, class_step;
     int lane, n, n_parts;
-    int direct; /* numbers of type T, side by side */
+    int direct; /* numbers of type T, side by side; */
+    int halves; /* the same of float16, where the processor converts it */
     struct {
         int lane, n, direct; /* direct: and they fill the unit */
         fl_size start, entry; /* bytes from the first row; where class 0 is in the tile */
@@ -44,6 +45,7 @@ static FL_OUTLINE void open_columns(const fl_view *view, fl_size row, int lane, 
     }
     r->direct = view->kind == WORKING_KIND && !view->swapped && r->row_step == (fl_size)sizeof(T) &&
                 r->class_step % (fl_size)sizeof(T) == 0 && (uintptr_t)r->first % sizeof(T) == 0;
+    r->halves = FL_CONVERTS_HALVES && view->kind == FL_F16 && !view->swapped && r->row_step == 2;
     for (int l = lane, part; l < lane + r->n; l += part) {
         const int left = lane + r->n - l, unit = LANES - l % LANES;
         part = left < unit ? left : unit;

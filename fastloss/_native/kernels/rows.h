@@ -90,8 +90,6 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
             nll_group(job, row, n, &g);
         else if (job->n_classes <= NARROW)
             narrow_group(job, row, n, &g);
-        else if (fl_lies_in_columns(&job->input, job->n_classes))
-            wide_columns_group(job, row, n, &g);
         else
             wide_group(job, row, n, &g);
         if (job->op == FL_SOFTMAX_FOCAL) {

@@ -55,18 +55,28 @@ static void slopes_of_lines(const fl_rows_job *job, fl_size row, int first, int 
     }
 }
 
-static FL_OUTLINE void columns_sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, sum_rows *s,
-                                         fl_rows_partial *partial)
+/* Rows [first, last) of a group: LANES of them at most. */
+static FL_OUTLINE void sum_columns(const fl_rows_job *job, fl_size row, int first, int last, row_group *g, sum_rows *s,
+                                   fl_rows_partial *partial)
 {
     sum_stages stages;
+    sums_of_lines(job, row, first, last, g, s, &stages);
+    if (job->op == FL_PROBABILITY_CROSS_ENTROPY)
+        note_no_probabilities(job, row, first, last, s, partial);
+    else if (job->grad.data)
+        slopes_of_lines(job, row, first, last, g, s, &stages);
+}
+
+static void wide_sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, sum_rows *s,
+                           fl_rows_partial *partial)
+{
     wide_labels(job, row, n, g, s);
-    for (int first = 0; first < n; first += LANES) {
-        const int last = n - first < LANES ? n : first + LANES;
-        sums_of_lines(job, row, first, last, g, s, &stages);
-        if (job->op == FL_PROBABILITY_CROSS_ENTROPY)
-            note_no_probabilities(job, row, first, last, s, partial);
-        else if (job->grad.data)
-            slopes_of_lines(job, row, first, last, g, s, &stages);
+    for (int first = 0, in_lines, together; first < n; first += together) {
+        together = rows_together(job, row, first, n, &in_lines);
+        if (in_lines)
+            sum_columns(job, row, first, first + together, g, s, partial);
+        else
+            wide_sum_rows(job, row, first, first + together, g, s, partial);
     }
 }
 
@@ -76,8 +86,6 @@ static FL_OUTLINE void sum_group(const fl_rows_job *job, fl_size row, int n, row
     memset(&s, 0, sizeof s);
     if (job->n_classes <= NARROW)
         narrow_sum_group(job, row, n, g, &s, partial);
-    else if (fl_lies_in_columns(&job->input, job->n_classes))
-        columns_sum_group(job, row, n, g, &s, partial);
     else
         wide_sum_group(job, row, n, g, &s, partial);
 }

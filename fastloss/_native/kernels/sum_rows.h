@@ -1,5 +1,5 @@
 /* How rows are walked by the operations of sum_terms.h: narrow rows with rows as lanes, wide ones in chunks along the
- * classes. */
+ * classes; those that lie in columns are sum_columns.h's. */
 #ifndef FASTLOSS_SUM_ROWS_H
 #define FASTLOSS_SUM_ROWS_H
 
@@ -318,16 +318,16 @@ static void wide_labels(const fl_rows_job *job, fl_size row, int n, row_group *g
         margin_constants(job, g, s);
 }
 
-static void wide_sum_group(const fl_rows_job *job, fl_size row, int n, row_group *g, sum_rows *s,
-                           fl_rows_partial *partial)
+/* Rows [first, last) of a group. */
+static void wide_sum_rows(const fl_rows_job *job, fl_size row, int first, int last, row_group *g, sum_rows *s,
+                          fl_rows_partial *partial)
 {
     sum_row r;
     r.job = job;
     r.x = view_direct(&job->input);
     r.t = job->target.data ? view_direct(&job->target) : NULL;
     r.grad = job->grad.data ? view_direct(&job->grad) : NULL;
-    wide_labels(job, row, n, g, s);
-    for (int l = 0; l < n; l++) {
+    for (int l = first; l < last; l++) {
         r.start = (row + l) * job->n_classes;
         if (g->label[l] == SKIPPED) {
             zero_row(&job->grad, r.start, job->n_classes);

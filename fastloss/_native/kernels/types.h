@@ -68,8 +68,8 @@ enum fl_rows_op {
 typedef struct {
     int op;
     fl_size n_rows, n_classes, block_rows, n_blocks;
-    fl_size together; /* how many blocks a kernel walks at once, from the one it is called for on: 1, but for single
-                       * rows that lie in columns */
+    fl_size together; /* how many blocks a kernel walks at once, from the one it is called for on: 1, but for blocks
+                       * of one row that share lines of memory, or of which one class is read */
 
     fl_view input;         /* rows x classes */
     fl_view labels;        /* rows, integers; or ... */

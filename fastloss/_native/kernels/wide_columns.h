@@ -10,47 +10,37 @@
 /* Classes of each of LANES rows that `stage` holds at once: whole strips. */
 enum { COLUMN_STEP = STAGE / LANES };
 
-/* QUAD classes of LANES rows side by side, to or from rows `step` apart. */
-FL_INLINE void transpose_lines(char *p, fl_size class_step, T *rows, fl_size step, int to_stage)
+/* QUAD classes of LANES rows side by side, of float16 or of type T, to or from a stage, where rows lie COLUMN_STEP
+ * apart. */
+FL_INLINE void transpose_lines(char *p, fl_size class_step, int halves, T *stage, int to_stage)
 {
     STRIP_LOOP
     for (int lane = 0; lane < LANES; lane += WIDTH) {
         vf quad[QUAD];
         FL_UNROLL
         for (int i = 0; i < QUAD; i++)
-            quad[i] = to_stage ? v_load((const T *)(p + i * class_step) + lane)
-                               : v_load_quads(rows + (lane + i) * step, QUAD * step);
+            quad[i] = to_stage ? v_load_classes(p + i * class_step, halves, lane, WIDTH, v_set(0))
+                               : v_load_quads(stage + (lane + i) * COLUMN_STEP, QUAD * COLUMN_STEP);
         v_transpose_quads(quad);
         FL_UNROLL
         for (int i = 0; i < QUAD; i++)
             if (to_stage)
-                v_store_quads(rows + (lane + i) * step, QUAD * step, quad[i]);
+                v_store_quads(stage + (lane + i) * COLUMN_STEP, QUAD * COLUMN_STEP, quad[i]);
             else
-                v_store((T *)(p + i * class_step) + lane, quad[i]);
+                v_store_classes(p + i * class_step, halves, lane, WIDTH, quad[i]);
     }
 }
 
-/* The same of fewer rows, to or from the stage. */
-static FL_OUTLINE void transpose_part(char *p, fl_size class_step, int n_rows, T *stage, int to_stage)
+/* As many of n classes as are whole quads; returns how many. */
+FL_INLINE fl_size transpose_classes(char *p, fl_size class_step, int halves, fl_size n, T *stage, int to_stage)
 {
-    T lines[QUAD][LANES] = {{0}}, rows[LANES][QUAD] = {{0}};
-    const size_t length = (size_t)n_rows * sizeof(T);
-    if (to_stage) {
-        for (int i = 0; i < QUAD; i++)
-            memcpy(lines[i], p + i * class_step, length);
-        transpose_lines((char *)lines, sizeof *lines, rows[0], QUAD, 1);
-        for (int l = 0; l < n_rows; l++)
-            memcpy(stage + l * COLUMN_STEP, rows[l], sizeof rows[l]);
-        return;
-    }
-    for (int l = 0; l < n_rows; l++)
-        memcpy(rows[l], stage + l * COLUMN_STEP, sizeof rows[l]);
-    transpose_lines((char *)lines, sizeof *lines, rows[0], QUAD, 0);
-    for (int i = 0; i < QUAD; i++)
-        memcpy(p + i * class_step, lines[i], length);
+    fl_size k = 0;
+    for (; k + QUAD <= n; k += QUAD)
+        transpose_lines(p + k * class_step, class_step, halves, stage + k, to_stage);
+    return k;
 }
 
-/* Classes [c, c + n) of rows [first, last) of a group, LANES of them at most. On a stage rows lie COLUMN_STEP apart. */
+/* Classes [c, c + n) of rows [first, last) of a group, LANES of them at most. */
 typedef struct {
     int first, last;
     fl_size c, n;
@@ -70,6 +60,20 @@ static fl_size piece_length(const fl_rows_job *job, fl_size c)
     return left < COLUMN_STEP ? left : COLUMN_STEP;
 }
 
+/* How many rows of the group from `first` on are to be taken together: *in_lines if they fill a line, else those up to
+ * the next that might. (Fewer take less time row by row: of 20,000 classes two rows a fifth of it, 15 half of it with
+ * AVX2. So does what has to be converted one by one, unless the classes' lines drive each other out of the caches.) */
+static int rows_together(const fl_rows_job *job, fl_size row, int first, int n, int *in_lines)
+{
+    column_run r;
+    *in_lines = 0;
+    if (!fl_lies_in_columns(&job->input, job->n_classes))
+        return n - first;
+    open_columns(&job->input, row, first, n, job->n_classes, &r);
+    *in_lines = r.n >= LANES && (r.direct || r.halves || r.class_step % 4096 == 0);
+    return *in_lines && r.n > LANES ? LANES : r.n;
+}
+
 /* A piece of the group that begins with `row`, to or from a stage. */
 FL_INLINE void move_columns(const fl_view *view, fl_size n_classes, fl_size row, column_piece piece, T *stage,
                             int to_stage)
@@ -81,11 +85,10 @@ FL_INLINE void move_columns(const fl_view *view, fl_size n_classes, fl_size row,
         T *rows = stage + (lane - piece.first) * COLUMN_STEP;
         char *p = r.first + piece.c * r.class_step;
         fl_size k = 0;
-        for (; r.direct && k + QUAD <= piece.n; k += QUAD)
-            if (r.n == LANES)
-                transpose_lines(p + k * r.class_step, r.class_step, rows + k, COLUMN_STEP, to_stage);
-            else
-                transpose_part(p + k * r.class_step, r.class_step, r.n, rows + k, to_stage);
+        if (r.direct && r.n == LANES)
+            k = transpose_classes(p, r.class_step, 0, piece.n, rows, to_stage);
+        else if (FL_CONVERTS_HALVES && r.halves && r.n == LANES)
+            k = transpose_classes(p, r.class_step, 1, piece.n, rows, to_stage);
         for (; k < piece.n; k++) {
             for (int l = 0; l < r.n && !to_stage; l++)
                 line[l] = rows[l * COLUMN_STEP + k];
@@ -209,24 +212,32 @@ static void derivatives_of_columns(wide_row *r, fl_size row, int first, int last
     }
 }
 
-static FL_OUTLINE void wide_columns_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
+/* Rows [first, last) of a group: LANES of them at most. */
+static FL_OUTLINE void wide_columns(const fl_rows_job *job, fl_size row, int first, int last, row_group *g)
 {
     wide_row r = open_rows(job);
     more_stages more;
     r.keep = r.stage_input = r.stage_grad = 0;
     r.input_halves = r.grad_halves = NULL;
     r.step = r.next = COLUMN_STEP;
-    r.staged = 0;
-    for (int first = 0; first < n; first += LANES) {
-        const int last = n - first < LANES ? n : first + LANES;
-        maxima_of_columns(&r, row, first, last, g);
-        scale_rows(&r, first, last, g);
-        sums_of_columns(&r, row, first, last, g, &more);
-        label_exponentials(first, last, g);
-        if (job->op == FL_SOFTMAX_FOCAL)
-            focal_factors(job, g, first, last);
-        if (job->grad.data)
-            derivatives_of_columns(&r, row, first, last, g, &more);
+    maxima_of_columns(&r, row, first, last, g);
+    scale_rows(&r, first, last, g);
+    sums_of_columns(&r, row, first, last, g, &more);
+    label_exponentials(first, last, g);
+    if (job->op == FL_SOFTMAX_FOCAL)
+        focal_factors(job, g, first, last);
+    if (job->grad.data)
+        derivatives_of_columns(&r, row, first, last, g, &more);
+}
+
+static void wide_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
+{
+    for (int first = 0, in_lines, together; first < n; first += together) {
+        together = rows_together(job, row, first, n, &in_lines);
+        if (in_lines)
+            wide_columns(job, row, first, first + together, g);
+        else
+            wide_rows(job, row, first, first + together, g);
     }
 }
 

@@ -4,7 +4,8 @@
  * and their sum, gradient; it is read from memory once and stays in the cache. So is one of float16 where the
  * processor converts it and nothing but these loops needs it, with the exponentials on the stack, or computed again
  * for the gradient where it is too long for that. Any other row is brought to the stack first, or, if too long, walked
- * in chunks of scratch. All add up in the same order.
+ * in chunks of scratch; of rows that lie in columns, those of a line together (wide_columns.h). All add up in the same
+ * order.
  *
  * Short rows are mostly waiting: for the lanes of the maximum and of the sum to be brought together, for a division,
  * and after branches that no processor foresees. So the loop that finds the maximum also notes in which strip it is,
@@ -316,7 +317,7 @@ static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, r
 
 /* Several short rows pass through each step together: while the sums of one wait for the lanes to be brought together,
  * the next can begin. They stay in the first cache. */
-static FL_OUTLINE void wide_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
+static FL_OUTLINE void wide_rows(const fl_rows_job *job, fl_size row, int from, int to, row_group *g)
 {
     wide_row r = open_rows(job);
     /* With half as much again the costs of each step are shared by more rows (1 to 5 %), with twice as much some did
@@ -324,8 +325,8 @@ static FL_OUTLINE void wide_group(const fl_rows_job *job, fl_size row, int n, ro
     const fl_size room = r.stage_input || r.stage_grad ? STAGE : STAGE * 3 / 2;
     const int together = job->n_classes > room ? 1 : (int)(room / staged_length(job));
     r.next = r.step == job->n_classes ? together * job->n_classes : r.step;
-    for (int first = 0; first < n; first += together) {
-        const int last = n - first < together ? n : first + together;
+    for (int first = from; first < to; first += together) {
+        const int last = to - first < together ? to : first + together;
         r.staged = first;
         statistics_of_rows(&r, row, first, last, g);
         if (job->op == FL_SOFTMAX_FOCAL)
