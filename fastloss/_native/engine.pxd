@@ -80,9 +80,9 @@ cdef extern from "kernels/types.h" nogil:
         Py_ssize_t (*first_negative)(const fl_view *view, Py_ssize_t n) noexcept
 
 cdef enum:
-    # A block is the unit of summation, and of scheduling, unless rows are walked together: about 16,384 elements, some ten microseconds of work, so that
-    # dynamic scheduling can even out a busy core. It depends on the shape only. Beyond MAX_BLOCKS the blocks grow
-    # instead, to bound the table of partial sums.
+    # A block is the unit of summation, and of scheduling, unless rows are walked together: about 16,384 elements, some
+    # ten microseconds of work, so that dynamic scheduling can even out a busy core. It depends on the shape only. Beyond
+    # MAX_BLOCKS the blocks grow instead, to bound the table of partial sums.
     BLOCK_ELEMENTS = 16384
     MAX_BLOCKS = 8192
 
@@ -101,8 +101,8 @@ cdef bint shaped_like(cnp.ndarray array, cnp.ndarray other, int left_out) noexce
 # A new array of the shape and the memory order of `array`.
 cdef object new_like(array, dtype)
 
-# Whether `out` is an everyday array of the input's shape and dtype that may be written to; it may be the input, but must
-# not overlap it otherwise, nor any of `others`. False may mean no more than that _check has to look closer.
+# Whether `out` is an everyday array of the input's shape and dtype that may be written to; it may be the input, but
+# must not overlap it otherwise, nor any of `others`. False may mean no more than that _check has to look closer.
 cdef bint plainly_fits(out, cnp.ndarray input, tuple others)
 
 # Where gradient and Hessian go: (grad, hess, out), new arrays or those in `out`, which is then what is returned. To be

@@ -256,8 +256,8 @@ cdef bint memory_order(fl_pointwise_job *job, int *order) noexcept:
 
 cdef fl_pointwise_job *turned_copy(fl_pointwise_job *job) except? NULL:
     """The job with the memory of the input walked upwards, or NULL if it is so already, or cannot be: arrays in Fortran
-    order are contiguous then. (In C order the elements of a row of 1000 may lie 16 kB apart, and drive each other out of
-    the caches: 4096 rows took sixty times as long.)"""
+    order are contiguous then. (In C order the elements of a row of 1000 may lie 16 kB apart, and drive each other out
+    of the caches: 4096 rows took sixty times as long.)"""
     cdef int order[FL_MAX_DIMS]
     cdef fl_view *views[8 + FL_MAX_PARAMETERS]
     cdef fl_view old
