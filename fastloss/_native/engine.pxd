@@ -81,8 +81,8 @@ cdef extern from "kernels/types.h" nogil:
 
 cdef enum:
     # A block is the unit of summation, and of scheduling, unless rows are walked together: about 16,384 elements, some
-    # ten microseconds of work, so that dynamic scheduling can even out a busy core. It depends on the shape only. Beyond
-    # MAX_BLOCKS the blocks grow instead, to bound the table of partial sums.
+    # ten microseconds of work, so that dynamic scheduling can even out a busy core. It depends on the shape only.
+    # Beyond MAX_BLOCKS the blocks grow instead, to bound the table of partial sums.
     BLOCK_ELEMENTS = 16384
     MAX_BLOCKS = 8192
 
