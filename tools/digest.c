@@ -174,10 +174,30 @@ static void run_pointwise(const fl_kernels *kernels, int loss, const char *name,
 
 static int64_t labels[MOST];
 
+/* Rows lie side by side; or, the other way, the flat view that add_view() wants. */
+static void to_columns(fl_view *view, fl_size rows, fl_size classes)
+{
+    const fl_size size = view->strides[0];
+    if (!view->data)
+        return;
+    view->ndim = 2;
+    view->shape[0] = rows, view->shape[1] = classes;
+    view->strides[0] = size, view->strides[1] = rows * size;
+}
+
+static void to_flat(fl_view *view)
+{
+    if (view->ndim < 2)
+        return;
+    view->ndim = 1;
+    view->shape[0] *= view->shape[1];
+}
+
 static void run_rows(const fl_kernels *kernels, int op, const char *name, int kind, int soft, double smoothing)
 {
     static const fl_size SHAPES[][2] = {{41, 2}, {37, 3}, {100, 10}, {33, 17}, {19, 64}, {35, 65}, {19, 145}, {18, 200},
-                                        {6, 300}, {3, 1000}, {1, 20000}};
+                                        {6, 300}, {3, 1000}, {1, 20000}, {37, 300}, {19, 1000}, {37, 100}};
+    enum { FIRST_IN_COLUMNS = 11 };
     const int is_loss = op == FL_CROSS_ENTROPY || op == FL_NLL || op == FL_SOFTMAX_FOCAL || op == FL_MULTI_MARGIN ||
                         op == FL_MULTI_MARGIN_SQUARED;
     const int per_row = is_loss || op == FL_LOGSUMEXP || op == FL_PROBABILITY_CROSS_ENTROPY;
@@ -209,15 +229,22 @@ static void run_rows(const fl_kernels *kernels, int op, const char *name, int ki
                 place(&job.grad, grad, kind, n);
             if (is_loss)
                 place(&job.hess, hess, kind, n);
+            fl_view *const matrices[] = {&job.input, &job.target, &job.grad, &job.hess};
+            const int in_columns = s >= FIRST_IN_COLUMNS;
+            for (int v = 0; v < 4 && in_columns; v++)
+                to_columns(matrices[v], rows, classes);
             fl_rows_partial partial;
             memset(&partial, 0, sizeof partial);
             kernels->check_rows(&job, 0, &partial);
             kernels->run_rows(&job, 0, &partial);
+            for (int v = 0; v < 4; v++)
+                to_flat(matrices[v]);
             uint64_t hash = add_value(14695981039346656037u, fl_total(partial.loss));
             hash = add_value(hash, fl_total(partial.weight));
             hash = add_view(add_view(add_view(hash, &job.value), &job.grad), &job.hess);
             char what[64];
-            snprintf(what, sizeof what, "%ldx%ld-family%d", (long)rows, (long)classes, family);
+            snprintf(what, sizeof what, "%ldx%ld%s-family%d", (long)rows, (long)classes, in_columns ? "-columns" : "",
+                     family);
             report(name, name_of_kind(kind), what, hash,
                    2 + (job.value.data ? rows : 0) + (job.grad.data ? n : 0) + (job.hess.data ? n : 0));
         }
