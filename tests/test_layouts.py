@@ -125,6 +125,22 @@ def test_transforms_of_images(shape, dtype):
         assert_same_bits(got, function(last, dy_last, axis=-1), function.__name__)
 
 
+def test_float16_probabilities_in_every_layout():
+    """That of a likely class is rounded once, wherever float16 is converted."""
+    x = np.full((512, 300), -np.inf, np.float16)
+    x[:, :9] = np.random.default_rng(0).normal(size=(512, 9)) * 3
+    x[::2, 0] = 1.9208984375
+    expected = fl.softmax(x.astype(np.float64)).astype(np.float16)
+    for input in (x, np.asfortranarray(x), x.astype(">f2")):
+        for out in (np.empty_like(x), np.empty_like(np.asfortranarray(x)), np.empty((512, 600), np.float16)[:, ::2]):
+            assert_same_bits(fl.softmax(input, out=out), fl.softmax(x), "softmax")
+            assert (abs(out - expected.astype(float)) <= abs(np.spacing(expected))).all()
+    near = [1.9208984375, -3.341796875, -3.671875, -0.451416015625, -2.40625, -5.4921875, -2.599609375, -5.0234375,
+            -1.23046875]
+    x[:, :9] = near  # the probability of the first is next to a tie: 0.854248049 of 0.8540 and 0.8545
+    assert fl.softmax(x)[0, 0] == fl.softmax(np.asfortranarray(x))[0, 0] == np.float16(0.854)
+
+
 def test_sums_of_probability_targets_in_every_layout():
     """The strip of a row's maximum is added in its turn, however the row is divided into chunks."""
     rng = np.random.default_rng(2)

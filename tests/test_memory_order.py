@@ -6,7 +6,7 @@ from checks import assert_same_bits
 
 import fastloss as fl
 
-SHAPES = [(7, 3), (70, 33), (5, 600), (4, 1, 9), (3, 5, 40), (40, 30, 20)]
+SHAPES = [(7, 3), (70, 33), (5, 600), (4, 1, 9), (3, 5, 40), (4, 9, 40), (40, 30, 20)]
 
 
 def fortran(array):

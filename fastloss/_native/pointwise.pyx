@@ -39,6 +39,9 @@ cdef extern from *:
     const int fl_loss_derivatives[]
     const int fl_loss_parameters[]
 
+cdef enum:
+    TURNED_SIZE = 512  # elements that it pays to copy the job for, to walk them in the order of memory
+
 # The rows of losses.def: name -> (number, how many arguments have derivatives, number of parameters).
 LOSSES = {fl_loss_names[i].decode(): (i, fl_loss_derivatives[i], fl_loss_parameters[i]) for i in range(FL_N_LOSSES)}
 
@@ -233,15 +236,19 @@ cdef int arrays_of(fl_pointwise_job *job, fl_view **views) noexcept:
     return n
 
 
+cdef Py_ssize_t distance(Py_ssize_t stride) noexcept:
+    return -stride if stride < 0 else stride
+
+
 cdef bint memory_order(fl_pointwise_job *job, int *order) noexcept:
-    """The input's dimensions from the longest stride to the shortest. False if that is C order, or other arrays do not
-    have the same dimensions."""
+    """The input's dimensions from the longest stride to the shortest. False if that is C order, or not the order of all
+    other arrays."""
     cdef fl_view *views[8 + FL_MAX_PARAMETERS]
     cdef int ndim = job.input.ndim, n = arrays_of(job, views), i, d, k
     cdef bint in_c_order = True
     for d in range(ndim):
         i = d
-        while i > 0 and abs(job.input.strides[order[i - 1]]) < abs(job.input.strides[d]):
+        while i > 0 and distance(job.input.strides[order[i - 1]]) < distance(job.input.strides[d]):
             order[i] = order[i - 1]
             i -= 1
             in_c_order = False
@@ -251,6 +258,10 @@ cdef bint memory_order(fl_pointwise_job *job, int *order) noexcept:
     for k in range(n):
         if views[k].ndim != ndim or memcmp(views[k].shape, job.input.shape, ndim * sizeof(Py_ssize_t)):
             return False
+        for i in range(1, ndim):
+            if distance(views[k].strides[order[i - 1]]) < distance(views[k].strides[order[i]]):
+                if views[k].strides[order[i - 1]] != 0:  # else it is broadcast
+                    return False
     return True
 
 
@@ -341,7 +352,7 @@ cdef int execute(fl_pointwise_job *job, const fl_kernels *kernels, int threads, 
     if partials == NULL:
         raise MemoryError
     try:
-        if job.input.ndim > 1:
+        if job.input.ndim > 1 and job.size >= TURNED_SIZE and (job.want != FL_VALUE or job.value.data != NULL):
             turned = turned_copy(job)
         if job.n_checks or weighted:
             check(job, turned, kernels, threads, weighted, partials)

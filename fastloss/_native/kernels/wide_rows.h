@@ -90,12 +90,23 @@ static void mend_chunk(const wide_row *r, const row_group *g, const row_factors 
 
 /* The probability of the maximum, if its strip lies in the chunk: a product of two rounded numbers might be 1.0000001,
  * or not quite 1 where a class is certain. Not of several maxima, which are to be equal wherever they are. */
-static void mend_probabilities(const wide_row *r, const row_factors *f, fl_size c, fl_size n, T *p)
+static void mend_probabilities(const wide_row *r, const row_factors *f, fl_size c, fl_size n, T *p, char *halves)
 {
     const T product = r->top_exp[r->lane] * f->exp_factor[r->lane], rounded_once = (T)f->ratio[r->lane];
     const fl_size start = r->top_start[r->lane] - c, end = start + STRIP < n ? start + STRIP : n;
-    for (fl_size i = start; start >= 0 && rounded_once > (T)0.5 && i < end; i++)
+    if (start < 0 || !(rounded_once > (T)0.5))
+        return;
+    for (fl_size i = start; !halves && i < end; i++)
         p[i] = p[i] == product ? rounded_once : p[i];
+    if (!FL_CONVERTS_HALVES || !halves)
+        return;
+    uint16_t half_product, half, at; /* no other class has so much, even of float16 */
+    v_store_halves((char *)&half_product, 1, v_set(product));
+    v_store_halves((char *)&half, 1, v_set(rounded_once));
+    for (fl_size i = start; i < end; i++) {
+        memcpy(&at, halves + 2 * i, 2);
+        memcpy(halves + 2 * i, at == half_product ? &half : &at, 2);
+    }
 }
 
 /* Gradient and Hessian (or NULL) of n classes from c on. x is where they lie, or, if they are kept, their exponentials,
@@ -131,8 +142,8 @@ static FL_OUTLINE void gradient_of_chunk(wide_row *r, const row_group *g, const 
         mend_focal_row(g, r->lane, c, n, 1, grad, hess);
     else if (job->op == FL_CROSS_ENTROPY && !halves)
         mend_chunk(r, g, f, c, n, base, grad, hess);
-    else if (job->op == FL_SOFTMAX && !halves)
-        mend_probabilities(r, f, c, n, grad);
+    else if (job->op == FL_SOFTMAX)
+        mend_probabilities(r, f, c, n, grad, halves);
 }
 
 static void wide_gradient(wide_row *r, const row_group *g, const row_factors *f)
