@@ -5,8 +5,8 @@
  *     entropy, cross_entropy_probs     x and t, both probabilities; value only
  *     softmax_grad, log_softmax_grad   x the transform's result, t the gradient that comes back to it
  *
- * This file holds the formulas (sum_terms and sum_slope), sum_rows.h and sum_columns.h how a row is walked, which is the
- * same for all. */
+ * This file holds the formulas (sum_terms and sum_slope), sum_rows.h and sum_columns.h how a row is walked, which is
+ * the same for all. */
 #ifndef FASTLOSS_SUM_TERMS_H
 #define FASTLOSS_SUM_TERMS_H
 

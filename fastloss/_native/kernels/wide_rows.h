@@ -256,20 +256,6 @@ static T class_at(const wide_row *r, fl_size c)
     return value_of_f16(half);
 }
 
-/* logsumexp alone has a value where the maximum is infinite: the maximum, unless there is a NaN. */
-static FL_OUTLINE void infinite_logsumexp(wide_row *r, row_group *g)
-{
-    const fl_size n_classes = r->job->n_classes;
-    double others = 0;
-    for (fl_size c = 0; c < n_classes; c += r->step) {
-        fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
-        const T *x = row_chunk(r, c, n);
-        for (fl_size i = 0; i < n; i++)
-            others = x[i] == x[i] ? others : (double)x[i];
-    }
-    g->others[r->lane] = others;
-}
-
 static void label_exponentials(int first, int last, row_group *g)
 {
     for (int l = first; l < last; l += WIDTH) {
@@ -297,8 +283,6 @@ static void statistics_of_rows(wide_row *r, fl_size row, int first, int last, ro
         if (g->label[l] != SKIPPED) {
             select_row(r, row, l);
             wide_statistics(r, g);
-            if (job->op == FL_LOGSUMEXP && g->maximum[l] - g->maximum[l] != 0)
-                infinite_logsumexp(r, g);
         }
     label_exponentials(first, last, g);
 }

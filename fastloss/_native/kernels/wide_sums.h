@@ -289,8 +289,22 @@ static FL_OUTLINE void add_chunk_of_row(wide_row *r, row_group *g, row_state *s,
         fold_sums(&s->sums, with_base, &s->totals);
 }
 
+/* logsumexp alone has a value where the maximum is infinite: the maximum, unless there is a NaN. */
+static FL_OUTLINE void infinite_logsumexp(wide_row *r, row_group *g)
+{
+    const fl_size n_classes = r->job->n_classes;
+    double others = 0;
+    for (fl_size c = 0; c < n_classes; c += r->step) {
+        fl_size n = n_classes - c < r->step ? n_classes - c : r->step;
+        const T *x = row_chunk(r, c, n);
+        for (fl_size i = 0; i < n; i++)
+            others = x[i] == x[i] ? others : (double)x[i];
+    }
+    g->others[r->lane] = others;
+}
+
 /* After the last: the sums of a row, into its lane of the group. */
-static void close_statistics(const wide_row *r, row_state *s, row_group *g)
+static void close_statistics(wide_row *r, row_state *s, row_group *g)
 {
     const int l = r->lane, with_base = has_base(r->job);
     row_totals *totals = &s->totals;
@@ -318,6 +332,8 @@ static void close_statistics(const wide_row *r, row_state *s, row_group *g)
         g->base_distance[l] = fl_total(totals->distance);
         set_total(g, l);
     }
+    if (r->job->op == FL_LOGSUMEXP && g->maximum[l] - g->maximum[l] != 0)
+        infinite_logsumexp(r, g);
 }
 
 static void wide_statistics(wide_row *r, row_group *g)
