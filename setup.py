@@ -113,8 +113,8 @@ DIRECTIVES = {
 }
 
 
-# gcc: where loops begin at multiples of 16 bytes, a hundredth of the wheel is what fills the gaps. Without, cross_entropy
-# took from a tenth less time to a fortieth more.
+# gcc: where loops begin at multiples of 16 bytes, a hundredth of the wheel is what fills the gaps. Without,
+# cross_entropy took from a tenth less time to a fortieth more.
 UNALIGNED = ["-falign-loops=1", "-falign-jumps=1", "-falign-labels=1"]
 
 # gcc: at -O3 it writes out the ends of vectorised loops, as many as 200 instructions an end, or gives them a loop of
