@@ -1,4 +1,5 @@
-"""Elementwise functions of arrays that all lie in another order than C's: walked as they lie, with the same results."""
+"""Elementwise functions of arrays that lie in another order than C's: walked as they lie, or a few lines of memory at a
+time, with the same results."""
 
 import numpy as np
 import pytest
@@ -75,6 +76,58 @@ def test_same_bits_as_in_c_order(order, dtype, shape):
             assert_same_bits(function(x), function(arguments[0]), function.__name__)
             function(x, out=x)
             assert_same_bits(x, function(arguments[0]), f"{function.__name__} in place")
+
+
+def swapped(array):
+    return np.asfortranarray(array.astype(array.dtype.newbyteorder()))
+
+
+def unaligned(array):
+    memory = np.empty(array.nbytes + 1, np.uint8)
+    result = np.ndarray(array.shape, array.dtype, memory[1:], order="F")
+    result[...] = array
+    return result
+
+
+def every_other(array):
+    return np.repeat(np.asfortranarray(array), 2, axis=0)[::2]
+
+
+LAYOUTS = [fortran, middle_last, backwards, swapped, unaligned, every_other, np.ascontiguousarray]
+# Less than a square of a vector's lanes, and not a multiple of it; no more than a line of rows; the widest that has a
+# stage, and one more; blocks of 16384 elements that end within a row.
+WIDE = [(9000, 2), (6001, 3), (4100, 4), (3300, 10), (40, 7), (15, 30), (17, 30), (513, 33), (400, 127), (300, 128),
+        (300, 129), (3, 400, 21), (50, 19, 30), (7, 3, 20, 9)]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", WIDE, ids=str)
+def test_mixed_orders(shape, dtype):
+    """Each argument and result in a layout of its own."""
+    rng = np.random.default_rng(1)
+    x, p = (rng.normal(size=shape) * 2).astype(dtype), rng.uniform(0.1, 0.9, shape).astype(dtype)
+    labels, weight = rng.integers(0, 2, shape), rng.integers(0, 3, shape).astype(np.float32)
+    cases = [(fl.mse_loss, (x, p), {}), (fl.mse_loss, (x, labels.astype(np.int32)), {"sample_weight": weight}),
+             (fl.binary_cross_entropy_with_logits, (x, labels), {"reduction": "sum", "pos_weight": p}),
+             (fl.binary_cross_entropy, (p, labels > 0), {"reduction": "none"}),
+             (fl.gaussian_nll_loss, (x, labels.astype(np.uint8), p), {"reduction": "sum"})]
+    for i in range(12):
+        loss, arguments, options = cases[i % len(cases)]
+        layouts = [LAYOUTS[k] for k in rng.integers(0, len(LAYOUTS), 8)]
+        turned = [layout(argument) for layout, argument in zip(layouts, arguments, strict=False)]
+        more = {key: layouts[5](value) if np.ndim(value) else value for key, value in options.items()}
+        what = f"{loss.__name__} of {[layout.__name__ for layout in layouts]}"
+        with np.errstate(over="ignore", invalid="ignore"):
+            assert_same_bits(loss(*turned, **more, n_threads=2), loss(*arguments, **options), what)
+            expected = loss.value_and_grad(*arguments, **options)
+            outs = [layout(np.full(shape, np.nan, dtype)) for layout in layouts[6:]]
+            assert_same_bits(loss.value_and_grad(*turned, out=outs[0], **more), expected, what)
+            assert_same_bits(loss.value_and_grad(*turned, **more), expected, what)
+            assert_same_bits(loss.grad_and_hess(*turned, **more, out=tuple(outs)),
+                             loss.grad_and_hess(*arguments, **options), what)
+            expected = loss.grad(*arguments, **options)
+            in_place = layouts[0](arguments[0].copy())
+            assert_same_bits(loss.grad(in_place, *turned[1:], **more, out=in_place), expected, what)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

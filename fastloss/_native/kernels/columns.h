@@ -5,6 +5,7 @@
 #ifndef FASTLOSS_COLUMNS_H
 #define FASTLOSS_COLUMNS_H
 
+#include "lines.h"
 #include "row_group.h"
 
 /* The first class of the rows of a vector of lanes of a tile, in which a class has LANES elements a unit. */
@@ -16,44 +17,28 @@ FL_INLINE fl_size tile_lanes(fl_size n_classes, int lane)
 /* Class c of row l. */
 FL_INLINE fl_size tile_entry(fl_size n_classes, int l, fl_size c) { return tile_lanes(n_classes, l) + c * LANES; }
 
-/* Of the rows of a group those that lie evenly spaced, from lane `lane` on, and their parts in the tile's units. */
+/* The parts of a run in the tile's units. */
 typedef struct {
-    char *first; /* class 0 of the first */
-    fl_size row_step, class_step;
-    int lane, n, n_parts;
-    int direct; /* numbers of type T, side by side; */
-    int halves; /* the same of float16, where the processor converts it */
+    int n;
     struct {
-        int lane, n, direct; /* direct: and they fill the unit */
+        int lane, n, direct; /* direct: numbers of type T, and they fill the unit */
         fl_size start, entry; /* bytes from the first row; where class 0 is in the tile */
-    } parts[GROUP / LANES + 1];
-} column_run;
+    } at[GROUP / LANES + 1];
+} run_parts;
 
-/* From `lane` on; n is how many rows the group has. */
-static FL_OUTLINE void open_columns(const fl_view *view, fl_size row, int lane, int n, fl_size n_classes, column_run *r)
+static FL_OUTLINE void open_run(const fl_view *view, fl_size row, int lane, int n, fl_size n_classes, column_run *r,
+                                run_parts *parts)
 {
-    const int last = view->ndim - 1;
-    fl_size index = row + lane;
-    *r = (column_run){.first = view->data, .row_step = view->strides[last - 1], .class_step = view->strides[last],
-                      .lane = lane, .n = n - lane};
-    for (int d = last - 1; d >= 0; d--) {
-        const fl_size at = d > 0 ? index % view->shape[d] : index;
-        if (d == last - 1 && view->shape[d] - at < r->n)
-            r->n = (int)(view->shape[d] - at);
-        index = d > 0 ? index / view->shape[d] : 0;
-        r->first += at * view->strides[d];
-    }
-    r->direct = view->kind == WORKING_KIND && !view->swapped && r->row_step == (fl_size)sizeof(T) &&
-                r->class_step % (fl_size)sizeof(T) == 0 && (uintptr_t)r->first % sizeof(T) == 0;
-    r->halves = FL_CONVERTS_HALVES && view->kind == FL_F16 && !view->swapped && r->row_step == 2;
+    open_columns(view, row, lane, n, r);
+    parts->n = 0;
     for (int l = lane, part; l < lane + r->n; l += part) {
         const int left = lane + r->n - l, unit = LANES - l % LANES;
         part = left < unit ? left : unit;
-        r->parts[r->n_parts].lane = l;
-        r->parts[r->n_parts].n = part;
-        r->parts[r->n_parts].entry = tile_entry(n_classes, l, 0);
-        r->parts[r->n_parts].direct = r->direct && part == LANES;
-        r->parts[r->n_parts++].start = (l - lane) * r->row_step;
+        parts->at[parts->n].lane = l;
+        parts->at[parts->n].n = part;
+        parts->at[parts->n].entry = tile_entry(n_classes, l, 0);
+        parts->at[parts->n].direct = r->direct && part == LANES;
+        parts->at[parts->n++].start = (l - lane) * r->row_step;
     }
 }
 
@@ -64,16 +49,17 @@ enum { COLUMN_AHEAD = 512 };
 static FL_OUTLINE void load_columns(const fl_view *view, fl_size row, int n, fl_size n_classes, int lanes, T *tile)
 {
     column_run r;
+    run_parts parts;
     for (int lane = 0; lane < n; lane += r.n) {
-        open_columns(view, row, lane, n, n_classes, &r);
+        open_run(view, row, lane, n, n_classes, &r, &parts);
         char *from = r.first;
         for (fl_size c = 0; c < n_classes; c++, from += r.class_step)
-            for (int i = 0; i < r.n_parts; i++) {
-                T *to = tile + r.parts[i].entry + c * LANES;
-                char *part = from + r.parts[i].start;
+            for (int i = 0; i < parts.n; i++) {
+                T *to = tile + parts.at[i].entry + c * LANES;
+                char *part = from + parts.at[i].start;
                 v_prefetch(part + COLUMN_AHEAD);
-                if (!r.parts[i].direct)
-                    read_run(view, part, r.row_step, r.parts[i].n, to);
+                if (!parts.at[i].direct)
+                    read_run(view, part, r.row_step, parts.at[i].n, to);
                 else
                     FL_UNROLL
                     for (int k = 0; k < LANES; k += WIDTH)
@@ -101,12 +87,12 @@ static void replace_in_columns(const fl_view *view, const column_run *r, const i
 }
 
 /* One class of each row of a group. */
-static FL_OUTLINE void read_from_columns(const fl_view *view, fl_size row, int n, fl_size n_classes, const int64_t *at,
+static FL_OUTLINE void read_from_columns(const fl_view *view, fl_size row, int n, const int64_t *at,
                                          T *value)
 {
     column_run r;
     for (int lane = 0; lane < n; lane += r.n) {
-        open_columns(view, row, lane, n, n_classes, &r);
+        open_columns(view, row, lane, n, &r);
         for (int l = lane; l < lane + r.n; l++)
             if (at[l] >= 0)
                 read_run(view, r.first + (l - lane) * r.row_step + at[l] * r.class_step, r.row_step, 1, value + l);
@@ -120,7 +106,7 @@ static FL_OUTLINE void write_to_columns(const fl_view *view, fl_size row, int n,
     T zeros[GROUP] = {0};
     column_run r;
     for (int lane = 0; lane < n; lane += r.n) {
-        open_columns(view, row, lane, n, n_classes, &r);
+        open_columns(view, row, lane, n, &r);
         for (fl_size c = 0; c < n_classes; c++) {
             v_prefetch_to_write(r.first + c * r.class_step + COLUMN_AHEAD);
             write_run(view, r.first + c * r.class_step, r.row_step, r.n, zeros);
@@ -134,22 +120,23 @@ static FL_OUTLINE void store_columns(const fl_view *view, fl_size row, int n, co
                                      const T *tile, const T *factor, const T *at_top, const T *at_label)
 {
     column_run r;
+    run_parts parts;
     for (int lane = 0; lane < n; lane += r.n) {
-        open_columns(view, row, lane, n, n_classes, &r);
+        open_run(view, row, lane, n, n_classes, &r, &parts);
         char *to = r.first;
         for (fl_size c = 0; c < n_classes; c++, to += r.class_step)
-            for (int i = 0; i < r.n_parts; i++) {
-                const int in_unit = r.parts[i].lane % LANES, unit = r.parts[i].lane - in_unit;
-                const T *from = tile + r.parts[i].entry - in_unit + c * LANES;
-                char *part = to + r.parts[i].start;
+            for (int i = 0; i < parts.n; i++) {
+                const int in_unit = parts.at[i].lane % LANES, unit = parts.at[i].lane - in_unit;
+                const T *from = tile + parts.at[i].entry - in_unit + c * LANES;
+                char *part = to + parts.at[i].start;
                 FL_ALIGNED T scaled[LANES];
-                T *results = r.parts[i].direct ? (T *)part : scaled;
+                T *results = parts.at[i].direct ? (T *)part : scaled;
                 v_prefetch_to_write(part + COLUMN_AHEAD);
                 FL_UNROLL
                 for (int k = 0; k < LANES; k += WIDTH)
                     v_store(results + k, v_load(from + k) * v_load(factor + unit + k));
-                if (!r.parts[i].direct)
-                    write_run(view, part, r.row_step, r.parts[i].n, scaled + in_unit);
+                if (!parts.at[i].direct)
+                    write_run(view, part, r.row_step, parts.at[i].n, scaled + in_unit);
             }
         if (at_top)
             replace_in_columns(view, &r, g->top, at_top);

@@ -154,4 +154,18 @@ FL_INLINE vf v_load_halves(const char *p, fl_size n, vf rest) { return (void)p, 
 FL_INLINE void v_store_halves(char *p, fl_size n, vf x) { (void)p, (void)n, (void)x; }
 #endif
 
+/* Elements [i, i + n), up to a vector of them, of float16 or of type T; which of the two is a constant in all loops. */
+FL_INLINE vf v_load_classes(const void *x, int halves, fl_size i, fl_size n, vf rest)
+{
+    return halves ? v_load_halves((const char *)x + 2 * i, n, rest) : v_load_up_to((const T *)x + i, n, rest);
+}
+
+FL_INLINE void v_store_classes(void *to, int halves, fl_size i, fl_size n, vf v)
+{
+    if (halves)
+        v_store_halves((char *)to + 2 * i, n, v);
+    else
+        v_store_up_to((T *)to + i, n, v);
+}
+
 #endif

@@ -5,51 +5,7 @@
 
 #include "pointwise_checks.h"
 #include "pointwise_maps.h"
-
-/* One operand of a block: its memory, or scratch that its chunks are read into. */
-typedef struct {
-    FL_ALIGNED T scratch[CHUNK];
-    const fl_view *view;
-    T *direct;
-} operand;
-
-static void open_operand(operand *o, const fl_view *view)
-{
-    o->view = view;
-    o->direct = view->data && view->ndim > 0 ? view_direct(view) : NULL;
-    if (view->data && view->ndim == 0) { /* one number: the same in every chunk */
-        view_read(view, 0, 1, o->scratch);
-        const vf number = v_set(o->scratch[0]);
-        for (int i = 0; i < CHUNK; i += WIDTH)
-            v_store(o->scratch + i, number);
-    }
-}
-
-/* n elements from `start`, in scratch padded to `whole` by repeating the last: a partial chunk never reads beyond the
- * end. */
-static FL_OUTLINE T *load_chunk(operand *o, fl_size start, fl_size n, fl_size whole)
-{
-    if (o->view->ndim == 0)
-        return o->scratch;
-    if (o->direct && n == whole)
-        return o->direct + start;
-    view_read(o->view, start, n, o->scratch);
-    for (fl_size i = n; i < whole; i++)
-        o->scratch[i] = o->scratch[n - 1];
-    return o->scratch;
-}
-
-/* Where a chunk of results goes; store_chunk brings it to its place if that is scratch. */
-static T *result_chunk(operand *o, fl_size start, fl_size n, fl_size whole)
-{
-    return o->direct && n == whole ? o->direct + start : o->scratch;
-}
-
-static FL_OUTLINE void store_chunk(operand *o, fl_size start, fl_size n, fl_size whole)
-{
-    if (!o->direct || n != whole)
-        view_write(o->view, start, n, o->scratch);
-}
+#include "pointwise_operands.h"
 
 /* As the map does it where map_adds(). */
 static void add_values(lane_sums *sums, const T *value, fl_size n)
@@ -115,6 +71,7 @@ typedef struct {
     int maps_target, weighs, map_adds;
     fl_size multiple, most; /* the map takes so many elements, or a multiple of that, and at most so many */
     int far; /* see is_far() */
+    int staged; /* some of the operands lie in columns */
     result_streams streams;
     map_scales scales;    /* of the derivatives, 1 or -1 if something else weighs them */
     lane_sums sums;       /* of the values, if they have no weights, */
@@ -140,6 +97,8 @@ static void open_pass(block_pass *b, const fl_pointwise_job *job)
         open_operand(&b->parameters[k], &job->parameters[k]);
     b->maps_target = job->target_scale != 1 || job->target_shift != 0;
     b->weighs = job->weight.data || job->sample_weight.data || job->grad_output.data || !fits(job->scale);
+    b->staged = b->input.wants_stage | b->target.wants_stage | b->grad.wants_stage | b->value.wants_stage |
+                b->hess.wants_stage;
     b->far = !b->weighs && is_far(job, &b->input, &b->target) && b->grad.direct && (!job->hess.data || b->hess.direct);
     b->scales = scales_of(job, b->weighs ? 1 : job->scale);
     b->sums = NO_SUMS;
@@ -221,25 +180,45 @@ static fl_size chunk_length(fl_size left)
     return left >= CHUNK ? CHUNK : left > STRETCH ? left - left % STRETCH : left;
 }
 
+static FL_OUTLINE void run_chunks(block_pass *b, fl_size first, fl_size last)
+{
+    const int streams = b->far && LOSS_MAPS[b->job->loss].cost == FL_LIGHT;
+    if (streams) {
+        b->streams.grad = open_stream(b->grad.direct + first);
+        b->streams.hess = open_stream(b->hess.direct ? b->hess.direct + first : b->grad.direct);
+    }
+    for (fl_size start = first, n; start < last; start += n) {
+        n = chunk_length(last - start);
+        run_chunk(b, start, n);
+    }
+    if (streams) {
+        close_stream(&b->streams.grad);
+        close_stream(&b->streams.hess);
+    }
+}
+
+/* A function of its own, because few calls need so much of the stack. */
+static FL_OUTLINE void run_chunks_staged(block_pass *b, fl_size first, fl_size last)
+{
+    FL_ALIGNED T stages[N_STAGES][ROW_STAGE];
+    operand *const operands[] = {&b->input, &b->target, &b->grad, &b->value, &b->hess};
+    int n = 0;
+    for (int k = 0; k < 5 && n < N_STAGES; k++)
+        if (operands[k]->wants_stage)
+            open_stage(operands[k], stages[n++], first, last);
+    run_chunks(b, first, last);
+}
+
 static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwise_partial *partial)
 {
     fl_size first, last;
     block_pass b;
     pointwise_bounds(job, block, &first, &last);
     open_pass(&b, job);
-    const int streams = b.far && LOSS_MAPS[job->loss].cost == FL_LIGHT;
-    if (streams) {
-        b.streams.grad = open_stream(b.grad.direct + first);
-        b.streams.hess = open_stream(b.hess.direct ? b.hess.direct + first : b.grad.direct);
-    }
-    for (fl_size start = first, n; start < last; start += n) {
-        n = chunk_length(last - start);
-        run_chunk(&b, start, n);
-    }
-    if (streams) {
-        close_stream(&b.streams.grad);
-        close_stream(&b.streams.hess);
-    }
+    if (b.staged)
+        run_chunks_staged(&b, first, last);
+    else
+        run_chunks(&b, first, last);
     const fl_sum total = sum_lanes(b.sums.sum, b.sums.error);
     fl_add(&b.loss, total.hi);
     b.loss.lo += total.lo;

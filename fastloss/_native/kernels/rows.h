@@ -9,7 +9,7 @@ static void label_logits(const fl_rows_job *job, fl_size row, int n, row_group *
 {
     const T *direct = view_direct(&job->input);
     if (fl_lies_in_columns(&job->input, job->n_classes)) {
-        read_from_columns(&job->input, row, n, job->n_classes, g->label, g->label_logit);
+        read_from_columns(&job->input, row, n, g->label, g->label_logit);
         return;
     }
     for (int l = 0; l < n; l++) {

@@ -10,46 +10,10 @@
 /* Classes of each of LANES rows that `stage` holds at once: whole strips. */
 enum { COLUMN_STEP = STAGE / LANES };
 
-/* QUAD classes of LANES rows side by side, of float16 or of type T, to or from a stage, where rows lie COLUMN_STEP
- * apart. */
-FL_INLINE void transpose_lines(char *p, fl_size class_step, int halves, T *stage, int to_stage)
-{
-    STRIP_LOOP
-    for (int lane = 0; lane < LANES; lane += WIDTH) {
-        vf quad[QUAD];
-        FL_UNROLL
-        for (int i = 0; i < QUAD; i++)
-            quad[i] = to_stage ? v_load_classes(p + i * class_step, halves, lane, WIDTH, v_set(0))
-                               : v_load_quads(stage + (lane + i) * COLUMN_STEP, QUAD * COLUMN_STEP);
-        v_transpose_quads(quad);
-        FL_UNROLL
-        for (int i = 0; i < QUAD; i++)
-            if (to_stage)
-                v_store_quads(stage + (lane + i) * COLUMN_STEP, QUAD * COLUMN_STEP, quad[i]);
-            else
-                v_store_classes(p + i * class_step, halves, lane, WIDTH, quad[i]);
-    }
-}
-
-/* As many of n classes as are whole quads; returns how many. */
-FL_INLINE fl_size transpose_classes(char *p, fl_size class_step, int halves, fl_size n, T *stage, int to_stage)
-{
-    fl_size k = 0;
-    for (; k + QUAD <= n; k += QUAD)
-        transpose_lines(p + k * class_step, class_step, halves, stage + k, to_stage);
-    return k;
-}
-
-/* Classes [c, c + n) of rows [first, last) of a group, LANES of them at most. */
-typedef struct {
-    int first, last;
-    fl_size c, n;
-} column_piece;
-
 /* Each piece p of a job's rows, and each row l of it that counts; `at` is where that begins on a stage. */
-#define FOR_PIECES(p, job, from, to)                                                                       \
-    for (column_piece p = {from, to, 0, 0}; p.c < (job)->n_classes && (p.n = piece_length(job, p.c), 1);   \
-         p.c += COLUMN_STEP)
+#define FOR_PIECES(p, job, from, to)                                                                         \
+    for (column_piece p = {.first = from, .last = to, .step = COLUMN_STEP};                                  \
+         p.c < (job)->n_classes && (p.n = piece_length(job, p.c), 1); p.c += COLUMN_STEP)
 #define FOR_ROWS_OF_PIECE(l, at, p, g)                                                                     \
     for (int l = (p).first, at = 0; l < (p).last; l++, at += COLUMN_STEP)                                  \
         if ((g)->label[l] != SKIPPED)
@@ -70,41 +34,17 @@ static int rows_together(const fl_rows_job *job, fl_size row, int first, int n, 
     *in_lines = 0;
     if (!fl_lies_in_columns(&job->input, job->n_classes))
         return n - first;
-    open_columns(&job->input, row, first, n, job->n_classes, &r);
+    open_columns(&job->input, row, first, n, &r);
     *in_lines = r.n >= LANES && (r.direct || r.halves || r.class_step % 4096 == 0);
     return *in_lines && r.n > LANES ? LANES : r.n;
 }
 
-/* A piece of the group that begins with `row`, to or from a stage. */
-FL_INLINE void move_columns(const fl_view *view, fl_size n_classes, fl_size row, column_piece piece, T *stage,
-                            int to_stage)
-{
-    column_run r;
-    T line[LANES];
-    for (int lane = piece.first; lane < piece.last; lane += r.n) {
-        open_columns(view, row, lane, piece.last, n_classes, &r);
-        T *rows = stage + (lane - piece.first) * COLUMN_STEP;
-        char *p = r.first + piece.c * r.class_step;
-        fl_size k = 0;
-        if (r.direct && r.n == LANES)
-            k = transpose_classes(p, r.class_step, 0, piece.n, rows, to_stage);
-        else if (FL_CONVERTS_HALVES && r.halves && r.n == LANES)
-            k = transpose_classes(p, r.class_step, 1, piece.n, rows, to_stage);
-        for (; k < piece.n; k++) {
-            for (int l = 0; l < r.n && !to_stage; l++)
-                line[l] = rows[l * COLUMN_STEP + k];
-            (to_stage ? read_run : write_run)(view, p + k * r.class_step, r.row_step, r.n, line);
-            for (int l = 0; l < r.n && to_stage; l++)
-                rows[l * COLUMN_STEP + k] = line[l];
-        }
-    }
-}
-
+/* A piece of the group that begins with `row`. */
 static FL_OUTLINE void piece_to_stage(const fl_rows_job *job, const fl_view *view, fl_size row, column_piece p,
                                       T *stage)
 {
     if (fl_lies_in_columns(view, job->n_classes))
-        move_columns(view, job->n_classes, row, p, stage, 1);
+        read_piece(view, row, &p, stage);
     else
         for (int l = p.first; l < p.last; l++)
             view_read(view, (row + l) * job->n_classes + p.c, p.n, stage + (l - p.first) * COLUMN_STEP);
@@ -118,7 +58,7 @@ static FL_OUTLINE void piece_from_stage(const fl_rows_job *job, const fl_view *v
         if (g->label[l] == SKIPPED)
             memset(stage + (l - p.first) * COLUMN_STEP, 0, (size_t)p.n * sizeof(T));
     if (fl_lies_in_columns(view, job->n_classes))
-        move_columns(view, job->n_classes, row, p, stage, 0);
+        write_piece(view, row, &p, stage);
     else
         for (int l = p.first; l < p.last; l++)
             view_write(view, (row + l) * job->n_classes + p.c, p.n, stage + (l - p.first) * COLUMN_STEP);

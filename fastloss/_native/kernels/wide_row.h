@@ -26,21 +26,7 @@ FL_INLINE void add_strip_maximum(lane_maxima *m, const vf largest[UNIT], fl_size
     }
 }
 
-/* Classes [i, i + n), up to a vector of them, of a row of float16 or of type T. `halves` is a constant in all loops. */
-FL_INLINE vf v_load_classes(const void *x, int halves, fl_size i, fl_size n, vf rest)
-{
-    return halves ? v_load_halves((const char *)x + 2 * i, n, rest) : v_load_up_to((const T *)x + i, n, rest);
-}
-
-FL_INLINE void v_store_classes(void *to, int halves, fl_size i, fl_size n, vf v)
-{
-    if (halves)
-        v_store_halves((char *)to + 2 * i, n, v);
-    else
-        v_store_up_to((T *)to + i, n, v);
-}
-
-/* Where they lie. */
+/* Where classes of float16 or of type T lie. `halves` is a constant in all loops. */
 FL_INLINE const void *classes_at(const void *x, int halves, fl_size i)
 {
     return (const char *)x + i * (halves ? 2 : (fl_size)sizeof(T));
