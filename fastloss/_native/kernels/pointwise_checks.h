@@ -120,7 +120,7 @@ static FL_OUTLINE int all_doubles_pass(const fl_check *check, const double *x, f
     return !failures[0];
 }
 
-/* The same of what may have to be read first; 0, too, where reading would round. */
+/* The same of a chunk that may have to be read first; 0, too, where reading would round. */
 static int all_pass(const direct_check *check, fl_size start, fl_size n)
 {
     FL_ALIGNED T chunk[CHUNK];
@@ -128,54 +128,60 @@ static int all_pass(const direct_check *check, fl_size start, fl_size n)
         return all_pass_at(check, check->direct + start, n);
     if (!FL_DOUBLE && check->doubles)
         return all_doubles_pass(check->check, check->doubles + start, n);
-    int passed = check->exact;
-    for (fl_size i = 0; i < n && passed; i += CHUNK) {
-        const fl_size part = n - i < CHUNK ? n - i : CHUNK;
-        view_read(check->check->view, start + i, part, chunk);
-        passed = all_pass_at(check, chunk, part);
-    }
-    return passed;
+    if (!check->exact)
+        return 0;
+    view_read(check->check->view, start, n, chunk);
+    return all_pass_at(check, chunk, n);
 }
 
+/* The first element of a block that fails a check which all_pass() could not decide. */
+static fl_size first_failure_of_block(const fl_pointwise_job *job, const fl_check *check, fl_size first, fl_size last)
+{
+    double checked[CHUNK], sample_weight[CHUNK];
+    const double *s = job->sample_weight.data ? sample_weight : NULL;
+    for (fl_size start = first; start < last; start += CHUNK) {
+        const fl_size n = last - start < CHUNK ? last - start : CHUNK;
+        if (s)
+            view_read_numbers(&job->sample_weight, start, n, sample_weight);
+        view_read_numbers(check->view, start, n, checked);
+        const fl_size i = first_failure(check, checked, s, n);
+        if (i >= 0)
+            return start + i;
+    }
+    return -1;
+}
+
+/* Weights are added up chunk by chunk, while the next ones are on their way from memory: in a loop of its own after the
+ * checks that took half as long again. */
 static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwise_partial *partial)
 {
     static const fl_view none;
     const fl_view *weight = job->weight_counts ? &job->weight : &none;
+    const int weighs = weight->data || job->sample_weight.data;
     fl_size first, last;
-    double checked[CHUNK], sample_weight[CHUNK], product[CHUNK];
+    double product[CHUNK];
     lane_totals sums = {{0}, {0}};
-    int undecided[FL_MAX_CHECKS];
+    direct_check checks[FL_MAX_CHECKS];
+    int undecided[FL_MAX_CHECKS] = {0};
     pointwise_bounds(job, block, &first, &last);
     *partial = (fl_pointwise_partial){.loss = {0, 0}};
-    int passed = 1; /* all checks, without looking closer */
-    for (int k = 0; k < job->n_checks; k++) {
-        const direct_check direct = open_check(&job->checks[k]);
-        partial->bad[k] = -1;
-        undecided[k] = !all_pass(&direct, first, last - first);
-        passed &= !undecided[k];
-    }
-    if (passed && !weight->data && !job->sample_weight.data) {
-        partial->weight.hi = (double)(last - first);
-        return;
-    }
+    for (int k = 0; k < job->n_checks; k++)
+        checks[k] = open_check(&job->checks[k]);
     for (fl_size start = first; start < last; start += CHUNK) {
-        fl_size n = last - start < CHUNK ? last - start : CHUNK;
-        const double *s = job->sample_weight.data ? sample_weight : NULL;
-        if (s && !passed)
-            view_read_numbers(&job->sample_weight, start, n, sample_weight);
+        const fl_size n = last - start < CHUNK ? last - start : CHUNK;
         for (int k = 0; k < job->n_checks; k++)
-            if (undecided[k] && partial->bad[k] < 0) {
-                view_read_numbers(job->checks[k].view, start, n, checked);
-                fl_size i = first_failure(&job->checks[k], checked, s, n);
-                partial->bad[k] = i < 0 ? -1 : start + i;
-            }
-        const chunk_factors w = load_weights(weight, &job->sample_weight, start, n, product);
-        if (any_factors(w))
-            add_chunk(&sums, in_double(w, n, product).numbers, n);
-        else
-            partial->weight.hi += (double)n;
+            if (!undecided[k])
+                undecided[k] = !all_pass(&checks[k], start, n);
+        if (weighs)
+            add_chunk(&sums, in_double(load_weights(weight, &job->sample_weight, start, n, product), n, product).numbers,
+                      n);
     }
-    add_lanes(&partial->weight, &sums);
+    for (int k = 0; k < job->n_checks; k++)
+        partial->bad[k] = undecided[k] ? first_failure_of_block(job, &job->checks[k], first, last) : -1;
+    if (weighs)
+        add_lanes(&partial->weight, &sums);
+    else
+        partial->weight.hi = (double)(last - first);
 }
 
 #endif

@@ -67,10 +67,10 @@ FL_INLINE void fetch_factors(int direct, chunk_factors f, const T *x, const T *y
     v_prefetch(numbers + 4096);
     if (!direct && !FL_DOUBLE)
         v_prefetch(numbers + 4096 + 64);
-    if (x) {
+    if (x)
         v_prefetch((const char *)(x + i) + 4096);
+    if (y)
         v_prefetch((const char *)(y + i) + 4096);
-    }
 }
 
 FL_INLINE T weighed(int direct, int has_weight, int has_upstream, T x, chunk_factors weight, chunk_factors upstream,
