@@ -130,6 +130,29 @@ def test_mixed_orders(shape, dtype):
             assert_same_bits(loss.grad(in_place, *turned[1:], **more, out=in_place), expected, what)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32, np.uint8, bool])
+@pytest.mark.parametrize("shape", [(9000, 2), (2200, 8), (1700, 10), (300, 129), (60, 511), (40, 512), (3, 7000),
+                                   (40, 9, 50)], ids=str)
+def test_broadcast_along_one_axis(shape, dtype):
+    """As weights for each row, for each column, or in the middle: the same bits as written out."""
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=shape).astype(np.float32), rng.uniform(size=shape).astype(np.float32)
+    for axis in range(len(shape)):
+        one = tuple(length if i == axis else 1 for i, length in enumerate(shape))
+        values = rng.integers(0, 4, (*one[:-1], 3 * one[-1])).astype(dtype)[..., ::3]
+        full = np.ascontiguousarray(np.broadcast_to(values, shape))
+        for layout in (np.asarray, swapped, unaligned):
+            short = layout(values)
+            for z in (x, x.astype(np.float64)):
+                for options in ("sample_weight",), ("weight", "sample_weight"), ("pos_weight",):
+                    loss = fl.binary_cross_entropy_with_logits
+                    got = loss.value_and_grad(z, y, **dict.fromkeys(options, short), reduction="sum", n_threads=2)
+                    expected = loss.value_and_grad(z, y, **dict.fromkeys(options, full), reduction="sum")
+                    assert_same_bits(got, expected, f"{options} of shape {one}")
+            got = fl.mse_loss.value_and_grad(x, np.broadcast_to(short, shape), n_threads=2)
+            assert_same_bits(got, fl.mse_loss.value_and_grad(x, full), f"target of shape {one}")
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_first_failure_in_c_order_is_raised(weighted):
     x, y = np.asfortranarray(np.zeros((500, 400))), np.asfortranarray(np.zeros((500, 400)))
