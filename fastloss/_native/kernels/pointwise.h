@@ -88,13 +88,13 @@ static void open_pass(block_pass *b, const fl_pointwise_job *job)
     b->map_adds = map_adds(cost);
     b->multiple = step > UNIT ? step * WIDTH : LANES;
     b->most = cost == FL_STAGED ? SPAN : CHUNK;
-    open_operand(&b->input, &job->input);
-    open_operand(&b->target, job->target.data ? &job->target : &job->input);
-    open_operand(&b->value, &job->value);
-    open_operand(&b->grad, &job->grad);
-    open_operand(&b->hess, &job->hess);
+    open_operand(&b->input, &job->input, 1);
+    open_operand(&b->target, job->target.data ? &job->target : &job->input, job->target.data != NULL);
+    open_operand(&b->value, &job->value, job->value.data != NULL);
+    open_operand(&b->grad, &job->grad, job->want & FL_GRAD);
+    open_operand(&b->hess, &job->hess, job->want & FL_HESS);
     for (int k = 0; k < job->n_parameters; k++)
-        open_operand(&b->parameters[k], &job->parameters[k]);
+        open_operand(&b->parameters[k], &job->parameters[k], 1);
     b->maps_target = job->target_scale != 1 || job->target_shift != 0;
     b->weighs = job->weight.data || job->sample_weight.data || job->grad_output.data || !fits(job->scale);
     b->staged = b->input.wants_stage | b->target.wants_stage | b->grad.wants_stage | b->value.wants_stage |
@@ -154,12 +154,12 @@ static void run_chunk(block_pass *b, fl_size start, fl_size n)
     T *h = result_chunk(&b->hess, start, n, whole);
     map_chunk(b, x, y, p, whole, v, g, h, n == whole && b->far ? &b->streams : NULL);
     if (b->weighs && job->want & FL_GRAD)
-        weigh_derivatives(g, w, u, n, job->scale, x, y);
+        weigh_derivatives(g, w, u, n, job->scale, job->want & FL_VALUE ? NULL : x, y);
     if (b->weighs && job->want & FL_HESS)
         weigh_derivatives(h, w, u, n, job->scale, NULL, NULL);
     if (any_factors(w) && job->want & FL_VALUE) {
         const int fetched = (job->want & FL_GRAD) != 0;
-        add_weighted(v, w, n, &b->weighted, fetched ? NULL : x, y);
+        add_weighted(v, w, n, &b->weighted, x, fetched ? NULL : y);
         if (job->value.data)
             weigh_derivatives(v, w, NO_FACTORS, n, 1, NULL, NULL);
         b->sums = before;

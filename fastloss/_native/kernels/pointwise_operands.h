@@ -1,16 +1,15 @@
 /* What elementwise losses read and write, a chunk of elements at a time: an operand's memory, if that is contiguous and
- * of type T, or else scratch. Where it lies in columns (lines.h), chunks are parts of a stage, to or from which whole
- * lines are brought: a chunk of 10 columns has three lines of each and a part of a fourth, one of 100 columns a part of
- * a line of each. */
+ * of type T, or else scratch. Of arrays in Fortran order each chunk would touch the lines of all columns, and use a part
+ * of them: there chunks are parts of a stage, to or from which whole lines are brought (lines.h). */
 #ifndef FASTLOSS_POINTWISE_OPERANDS_H
 #define FASTLOSS_POINTWISE_OPERANDS_H
 
 #include "lines.h"
 
 enum {
-    MOST_COLUMNS = 128,                        /* 8 kB of rows that fill lines, */
-    ROW_STAGE = LANES * MOST_COLUMNS + CHUNK,  /* and room for a chunk */
-    N_STAGES = 3,
+    MOST_COLUMNS = 128,                       /* 8 kB of rows that fill lines, */
+    ROW_STAGE = LANES * MOST_COLUMNS + CHUNK, /* and room for a chunk */
+    N_STAGES = 2,     /* input and target, or input and gradient: three would not leave much of a stack of 128 kB */
     STAGE_AHEAD = 512 /* bytes of each column that are fetched ahead (a third of the time of 10 columns) */
 };
 
@@ -20,29 +19,32 @@ typedef struct {
     const fl_view *view;
     T *direct;
     int wants_stage;
-    T *stage;             /* ROW_STAGE elements, or NULL */
-    fl_size from, to;     /* which of the view's they are: those that have been read, or are to be written */
-    fl_size end;          /* of the block */
+    T *stage;         /* ROW_STAGE elements, or NULL */
+    fl_size from, to; /* what the stage holds: elements that have been read, or results that are still to be written */
+    fl_size end;      /* of the block */
 } operand;
 
-/* Whether a stage pays: the rows share lines, and fill them. */
+/* Whether a stage pays: rows that share lines, and enough of them side by side; nothing that has to be converted one by
+ * one, which took up to twice as long. */
 static int stage_pays(const fl_view *view)
 {
     const int last = view->ndim - 1;
-    if (!view->data || last < 1 || !fl_lies_in_columns(view, view->shape[last]))
+    column_run r;
+    if (last < 1 || view->shape[last] > MOST_COLUMNS || view->shape[last - 1] < 4 * LANES ||
+        !fl_lies_in_columns(view, view->shape[last]))
         return 0;
-    const fl_size row_step = view->strides[last - 1];
-    return view->shape[last] <= MOST_COLUMNS && view->shape[last - 1] >= LANES && row_step != 0 &&
-           row_step <= (fl_size)sizeof(double) && row_step >= -(fl_size)sizeof(double);
+    open_columns(view, 0, 0, LANES, &r);
+    return r.direct || r.halves;
 }
 
-static FL_OUTLINE void open_operand(operand *o, const fl_view *view)
+/* `used`: whether the loop reads or writes it. */
+static FL_OUTLINE void open_operand(operand *o, const fl_view *view, int used)
 {
     o->view = view;
     o->direct = view->data && view->ndim > 0 ? view_direct(view) : NULL;
     o->stage = NULL;
-    o->wants_stage = stage_pays(view);
-    if (view->data && view->ndim == 0) { /* one number: the same in every chunk */
+    o->wants_stage = used && stage_pays(view);
+    if (used && view->ndim == 0) { /* one number: the same in every chunk */
         view_read(view, 0, 1, o->scratch);
         const vf number = v_set(o->scratch[0]);
         for (int i = 0; i < CHUNK; i += WIDTH)
