@@ -68,12 +68,11 @@ FL_INLINE void transpose_lines(char *p, fl_size class_step, int halves, const co
     }
 }
 
-/* QUAD classes from p on, by way of `lines` if they are of another kind. */
-FL_INLINE void move_quad(const fl_view *view, const column_run *r, char *p, int halves, const column_piece *piece,
-                         T *stage, int to_stage)
+/* QUAD classes from p on, by way of `lines` if they are to be converted. */
+FL_INLINE void move_quad(const fl_view *view, const column_run *r, char *p, int halves, int converts,
+                         const column_piece *piece, T *stage, int to_stage)
 {
     T lines[QUAD][LANES];
-    const int converts = !halves && !r->direct;
     for (int i = 0; i < QUAD && converts && to_stage; i++)
         read_run(view, p + i * r->class_step, r->row_step, LANES, lines[i]);
     transpose_lines(converts ? (char *)lines : p, converts ? (fl_size)sizeof lines[0] : r->class_step, halves, piece,
@@ -83,12 +82,12 @@ FL_INLINE void move_quad(const fl_view *view, const column_run *r, char *p, int 
 }
 
 /* QUAD or more classes of LANES rows; the last quad overlaps the one before. */
-FL_INLINE void move_quads(const fl_view *view, const column_run *r, char *p, int halves, const column_piece *piece,
-                          T *stage, int to_stage)
+FL_INLINE void move_quads(const fl_view *view, const column_run *r, char *p, int halves, int converts,
+                          const column_piece *piece, T *stage, int to_stage)
 {
     for (fl_size c = 0; c < piece->n; c += QUAD) {
         const fl_size k = c + QUAD <= piece->n ? c : piece->n - QUAD;
-        move_quad(view, r, p + k * r->class_step, halves, piece, stage + k, to_stage);
+        move_quad(view, r, p + k * r->class_step, halves, converts, piece, stage + k, to_stage);
     }
 }
 
@@ -118,10 +117,12 @@ FL_INLINE void move_piece(const fl_view *view, fl_size row, const column_piece *
         if (r.n < LANES || piece->n < QUAD)
             for (fl_size k = 0; k < piece->n; k++)
                 move_class(view, &r, p + k * r.class_step, piece->step, rows + k, to_stage);
+        else if (r.direct)
+            move_quads(view, &r, p, 0, 0, piece, rows, to_stage);
         else if (FL_CONVERTS_HALVES && r.halves)
-            move_quads(view, &r, p, 1, piece, rows, to_stage);
+            move_quads(view, &r, p, 1, 0, piece, rows, to_stage);
         else
-            move_quads(view, &r, p, 0, piece, rows, to_stage);
+            move_quads(view, &r, p, 0, 1, piece, rows, to_stage);
     }
 }
 
