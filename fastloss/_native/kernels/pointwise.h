@@ -140,15 +140,15 @@ static void run_chunk(block_pass *b, fl_size start, fl_size n)
     const T *x = load_chunk(&b->input, start, n, whole), *p[FL_MAX_PARAMETERS];
     const T *y = job->target.data ? target_of_chunk(b, start, n, whole) : x;
     const lane_sums before = b->sums;
-    double product[CHUNK], upstream[CHUNK];
+    factor_scratch product, upstream;
     for (int k = 0; k < job->n_parameters; k++)
         p[k] = load_chunk(&b->parameters[k], start, n, whole);
-    chunk_factors w = load_weights(&job->weight, &job->sample_weight, start, n, product), u = NO_FACTORS;
+    chunk_factors w = load_weights(&job->weight, &job->sample_weight, start, n, &product), u = NO_FACTORS;
     if (job->grad_output.data)
-        u = load_factors_of_chunk(&job->grad_output, start, n, upstream);
+        u = load_factors_of_chunk(&job->grad_output, start, n, &upstream);
     if (any_factors(w) && any_factors(u)) {
-        w = in_double(w, n, product);
-        u = in_double(u, n, upstream);
+        w = in_double(w, n, &product);
+        u = in_double(u, n, &upstream);
     }
     T *v = result_chunk(&b->value, start, n, whole), *g = result_chunk(&b->grad, start, n, whole);
     T *h = result_chunk(&b->hess, start, n, whole);

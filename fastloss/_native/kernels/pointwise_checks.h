@@ -32,6 +32,7 @@ typedef struct {
     const fl_check *check;
     const T *direct; /* the memory to be checked, or NULL where it has to be read */
     const double *doubles; /* the same of doubles, if T is float32 */
+    fl_size repeated;      /* how many elements have each number there */
     int exact;       /* as type T the elements are on the side of each bound that they are on themselves */
     T low, high, inside;
     int pair, allows_nan;
@@ -50,10 +51,15 @@ static int reads_exactly(const fl_check *check)
 static direct_check open_check(const fl_check *check)
 {
     const T low = (T)check->low, high = (T)check->high;
-    direct_check c = {check, NULL, NULL, reads_exactly(check), low, high, low, check->pair, check->allows_nan};
-    if (check->view->ndim == 1) {
-        c.direct = view_direct(check->view);
-        c.doubles = view_doubles(check->view);
+    direct_check c = {check, NULL, NULL, 1, reads_exactly(check), low, high, low, check->pair, check->allows_nan};
+    fl_view view = *check->view;
+    if (view.ndim == 2 && view.strides[1] == 0) {
+        view.ndim = 1;
+        c.repeated = view.shape[1];
+    }
+    if (view.ndim == 1) {
+        c.direct = view_direct(&view);
+        c.doubles = view_doubles(&view);
     }
     if (check->pair)
         return c;
@@ -124,10 +130,11 @@ static FL_OUTLINE int all_doubles_pass(const fl_check *check, const double *x, f
 static int all_pass(const direct_check *check, fl_size start, fl_size n)
 {
     FL_ALIGNED T chunk[CHUNK];
+    const fl_size first = start / check->repeated, count = (start + n - 1) / check->repeated - first + 1;
     if (check->direct)
-        return all_pass_at(check, check->direct + start, n);
+        return all_pass_at(check, check->direct + first, count);
     if (!FL_DOUBLE && check->doubles)
-        return all_doubles_pass(check->check, check->doubles + start, n);
+        return all_doubles_pass(check->check, check->doubles + first, count);
     if (!check->exact)
         return 0;
     view_read(check->check->view, start, n, chunk);
@@ -159,7 +166,7 @@ static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_point
     const fl_view *weight = job->weight_counts ? &job->weight : &none;
     const int weighs = weight->data || job->sample_weight.data;
     fl_size first, last;
-    double product[CHUNK];
+    factor_scratch product;
     lane_totals sums = {{0}, {0}};
     direct_check checks[FL_MAX_CHECKS];
     int undecided[FL_MAX_CHECKS] = {0};
@@ -172,9 +179,10 @@ static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_point
         for (int k = 0; k < job->n_checks; k++)
             if (!undecided[k])
                 undecided[k] = !all_pass(&checks[k], start, n);
-        if (weighs)
-            add_chunk(&sums, in_double(load_weights(weight, &job->sample_weight, start, n, product), n, product).numbers,
-                      n);
+        if (weighs) {
+            const chunk_factors w = load_weights(weight, &job->sample_weight, start, n, &product);
+            add_chunk(&sums, in_double(w, n, &product).numbers, n);
+        }
     }
     for (int k = 0; k < job->n_checks; k++)
         partial->bad[k] = undecided[k] ? first_failure_of_block(job, &job->checks[k], first, last) : -1;

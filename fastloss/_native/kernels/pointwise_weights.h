@@ -16,7 +16,13 @@ static const chunk_factors NO_FACTORS;
 
 FL_INLINE int any_factors(chunk_factors f) { return f.direct || f.numbers; }
 
-static chunk_factors load_factors_of_chunk(const fl_view *view, fl_size start, fl_size n, double *numbers)
+/* What has been read: apart, because numbers in double are made of the others. */
+typedef struct {
+    double numbers[CHUNK];
+    T singles[FL_DOUBLE ? 1 : CHUNK];
+} factor_scratch;
+
+static chunk_factors load_factors_of_chunk(const fl_view *view, fl_size start, fl_size n, factor_scratch *scratch)
 {
     const T *direct = view->ndim == 1 && !FL_DOUBLE ? view_direct(view) : NULL;
     const double *doubles = view->ndim == 1 ? view_doubles(view) : NULL;
@@ -24,33 +30,37 @@ static chunk_factors load_factors_of_chunk(const fl_view *view, fl_size start, f
         return (chunk_factors){direct + start, NULL};
     if (doubles)
         return (chunk_factors){NULL, doubles + start};
-    view_read_numbers(view, start, n, numbers);
-    return (chunk_factors){NULL, numbers};
+    if (!FL_DOUBLE && view->kind == FL_F32) {
+        view_read(view, start, n, scratch->singles);
+        return (chunk_factors){scratch->singles, NULL};
+    }
+    view_read_numbers(view, start, n, scratch->numbers);
+    return (chunk_factors){NULL, scratch->numbers};
 }
 
-static FL_OUTLINE chunk_factors in_double(chunk_factors f, fl_size n, double *numbers)
+static FL_OUTLINE chunk_factors in_double(chunk_factors f, fl_size n, factor_scratch *scratch)
 {
     if (!f.direct)
         return f;
     for (fl_size i = 0; i < n; i++)
-        numbers[i] = f.direct[i];
-    return (chunk_factors){NULL, numbers};
+        scratch->numbers[i] = f.direct[i];
+    return (chunk_factors){NULL, scratch->numbers};
 }
 
 /* weight times sample_weight of a chunk; none if there is neither. */
 static FL_OUTLINE chunk_factors load_weights(const fl_view *weight, const fl_view *sample_weight, fl_size start,
-                                             fl_size n, double *product)
+                                             fl_size n, factor_scratch *scratch)
 {
     double factors[CHUNK];
     if (!weight->data && !sample_weight->data)
         return NO_FACTORS;
     if (!weight->data || !sample_weight->data)
-        return load_factors_of_chunk(weight->data ? weight : sample_weight, start, n, product);
-    view_read_numbers(weight, start, n, product);
+        return load_factors_of_chunk(weight->data ? weight : sample_weight, start, n, scratch);
+    view_read_numbers(weight, start, n, scratch->numbers);
     view_read_numbers(sample_weight, start, n, factors);
     for (fl_size i = 0; i < n; i++)
-        product[i] *= factors[i];
-    return (chunk_factors){NULL, product};
+        scratch->numbers[i] *= factors[i];
+    return (chunk_factors){NULL, scratch->numbers};
 }
 
 /* What there is, is a constant where this is inlined: one loop, where each step had one. */

@@ -262,20 +262,23 @@ FL_INLINE void view_walk(const fl_view *view, fl_size start, fl_size n, run_func
     }
 }
 
-/* One number `times` times, eight at a time where there is room for `room` of them. */
-#define DEFINE_REPEAT(type)                                                             \
-    FL_INLINE void repeat_##type(type *to, type number, fl_size times, fl_size room)    \
-    {                                                                                   \
-        enum { STEP = 8 };                                                              \
-        if (times + STEP <= room)                                                       \
-            for (fl_size i = 0; i < times; i += STEP)                                   \
-                for (int k = 0; k < STEP; k++)                                          \
-                    to[i + k] = number;                                                 \
-        else                                                                            \
-            for (fl_size i = 0; i < times; i++) {                                       \
-                FL_KEEP_ONE_LOOP(i);                                                    \
-                to[i] = number;                                                         \
-            }                                                                           \
+/* Each of n numbers `times` times, some at a time where there is room for `room` of them. */
+#define DEFINE_REPEAT(type)                                                                                 \
+    FL_INLINE void repeat_##type(type *to, const type *numbers, fl_size n, fl_size times, fl_size room)     \
+    {                                                                                                       \
+        enum { STEP = 32 / (int)sizeof(type) };                                                             \
+        for (fl_size i = 0; i < n; i++, to += times, room -= times)                                         \
+            if (times + STEP <= room)                                                                       \
+                for (fl_size k = 0; k < times; k += STEP) {                                                 \
+                    FL_KEEP_ONE_LOOP(k);                                                                    \
+                    for (int l = 0; l < STEP; l++)                                                          \
+                        to[k + l] = numbers[i];                                                             \
+                }                                                                                           \
+            else                                                                                            \
+                for (fl_size k = 0; k < times; k++) {                                                       \
+                    FL_KEEP_ONE_LOOP(k);                                                                    \
+                    to[k] = numbers[i];                                                                     \
+                }                                                                                           \
     }
 DEFINE_REPEAT(double)
 DEFINE_REPEAT(float)
@@ -301,19 +304,16 @@ static FL_OUTLINE int read_repeated(const fl_view *view, fl_size start, fl_size 
         return 1;
     }
     fl_size row = start / length, skipped = start % length;
-    for (fl_size done = 0; done < n;) {
-        const fl_size rows = (skipped + n - done - 1) / length + 1;
-        const int count = rows < ROWS ? (int)rows : ROWS;
-        run(view, view->data + row * view->strides[0], view->strides[0], count, &numbers);
-        for (int i = 0; i < count; i++, row++) {
-            const fl_size times = length - skipped < n - done ? length - skipped : n - done;
-            if (item == sizeof(double))
-                repeat_double((double *)buffer + done, numbers.wide[i], times, n - done);
-            else
-                repeat_float((float *)buffer + done, numbers.narrow[i], times, n - done);
-            done += times;
-            skipped = 0;
-        }
+    for (fl_size done = 0, times, rows; done < n; done += rows * times, row += rows, skipped = 0) {
+        const fl_size left = n - done;
+        times = length - skipped < left ? length - skipped : left;
+        rows = times < length ? 1 : left / length; /* whole ones, but for the first and the last */
+        rows = rows < ROWS ? rows : ROWS;
+        run(view, view->data + row * view->strides[0], view->strides[0], rows, &numbers);
+        if (item == sizeof(double))
+            repeat_double((double *)buffer + done, numbers.wide, rows, times, left);
+        else
+            repeat_float((float *)buffer + done, numbers.narrow, rows, times, left);
     }
     return 1;
 }
