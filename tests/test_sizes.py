@@ -10,7 +10,7 @@ from checks import assert_same_bits
 import fastloss as fl
 
 MANY = 2**26
-PAST_THE_CACHES = 2**22 + 2**14 + 77  # float32; results from 2^24 bytes on are
+PAST_THE_CACHES = 2**22 + 2**14 + 77  # float32; results are from 2^21 elements on
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32], ids=str)
@@ -102,6 +102,15 @@ def test_results_past_the_caches(name, dtype):
         assert again == loss
         assert_same_bits(out, grad)
         assert (memory[:offset] == 7).all() and (memory[offset + n :] == 7).all()
+        hess = np.full(n + 8, 7, dtype)
+        out[:] = 7
+        function.grad_and_hess(input, target, out=(out, hess[offset : offset + n]))
+        assert_same_bits(out, grad)
+        assert_same_bits(hess[offset : offset + n], function.grad_and_hess(input, target)[1])
+        assert (memory[:offset] == 7).all() and (hess[:offset] == 7).all() and (hess[offset + n :] == 7).all()
+    values = np.concatenate([function(input[i : i + 2**20], target[i : i + 2**20], reduction="none")
+                             for i in range(0, n, 2**20)])
+    assert_same_bits(function(input, target, reduction="none", n_threads=2), values)
     in_place = input.copy()
     assert function.value_and_grad(in_place, target, out=in_place)[0] == loss
     assert_same_bits(in_place, grad)

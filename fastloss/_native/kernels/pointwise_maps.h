@@ -23,9 +23,10 @@ typedef struct {
     split_scale grad, hess;
 } map_scales;
 
-/* Where derivatives go past the caches; that of a loop which does not send them there is not used. */
+/* Where results go past the caches: the gradient or, if values are all that is wanted, these; and the Hessian. Those of
+ * a loop which does not send them there are not used. */
 typedef struct {
-    line_stream grad, hess;
+    line_stream first, hess;
 } result_streams;
 
 typedef void map_kernel(const T *x, const T *y, const T *const *p, fl_size n, const map_scales *scales, T *value,
@@ -64,7 +65,10 @@ enum { DEEP = 1 };
 /* Whether a loop adds up the values that it computes, rather than leaving them to a loop of their own, in which the
  * memory would be idle: where a vector is a whole unit, and with two to a unit where the loop waits for memory. (It
  * needs the formula once for each vector of the unit: for the others a wheel half as large again.) */
-FL_INLINE int map_adds(int cost) { return UNIT == 1 || (UNIT == 2 && cost == FL_LIGHT); }
+FL_INLINE int map_adds(int cost)
+{
+    return (UNIT == 1 && cost != FL_TRANSFORM) || (UNIT == 2 && cost == FL_LIGHT);
+}
 
 /* Vectors of a step of the loop. */
 FL_INLINE int map_step(int want, int wrt, int cost)
@@ -93,7 +97,7 @@ FL_INLINE void fetch_ahead(const T *p, int n, int to_write)
     }
 }
 
-FL_INLINE void store_derivative(T *to, vf x, int streaming, line_stream *stream)
+FL_INLINE void store_result(T *to, vf x, int streaming, line_stream *stream)
 {
     if (streaming)
         stream_vector(stream, x);
@@ -135,7 +139,7 @@ FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost,
     for (int k = 0; k < step; k++) {
         const fl_size i = start + k * WIDTH;
         if (want & FL_VALUE)
-            v_store(r->value + i, t[k].value);
+            store_result(r->value + i, t[k].value, sends && want == FL_VALUE, &streams->first);
         if (adds)
             v_two_sum(&sums->sum[k % UNIT], &sums->error[k % UNIT], t[k].value);
         if (far && k == 0 && (cost == FL_LIGHT || fetches_results)) {
@@ -147,9 +151,9 @@ FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost,
                 fetch_ahead(r->hess + i, step, 1);
         }
         if (want & FL_GRAD)
-            store_derivative(r->grad + i, v_scaled(t[k].grad[wrt], scales.grad), sends, &streams->grad);
+            store_result(r->grad + i, v_scaled(t[k].grad[wrt], scales.grad), sends, &streams->first);
         if (want & FL_HESS)
-            store_derivative(r->hess + i, v_scaled(t[k].hess[wrt], scales.hess), sends, &streams->hess);
+            store_result(r->hess + i, v_scaled(t[k].hess[wrt], scales.hess), sends, &streams->hess);
     }
 }
 
@@ -198,6 +202,7 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
 #define ORDERED_FL_DEEP ORDERED_FL_HEAVY
 #define ORDERED_FL_DEEPER ORDERED_FL_HEAVY
 #define ORDERED_FL_STAGED ORDERED_FL_HEAVY
+#define ORDERED_FL_TRANSFORM ORDERED_FL_HEAVY
 #define ORDERED_FL_LIGHT
 
 /* Only what has stages is told of them. */
@@ -205,6 +210,7 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
 #define TERMS_HEAVY TERMS_LIGHT
 #define TERMS_DEEP TERMS_LIGHT
 #define TERMS_DEEPER TERMS_LIGHT
+#define TERMS_TRANSFORM TERMS_LIGHT
 #define TERMS_STAGED(name) name##_terms(x, y, p, s)
 #define FL_LOSS(name, n_parameters, with_respect_to, cost) \
     FL_INLINE terms name##_formula(vf x, vf y, const vf *p, stages *s) { return TERMS_##cost(name); }

@@ -111,7 +111,7 @@ enum fl_loss {
 enum { FL_MAX_PARAMETERS = 4, FL_MAX_CHECKS = FL_MAX_PARAMETERS + 4 };
 
 /* See losses.def. */
-enum { FL_LIGHT, FL_HEAVY, FL_DEEP, FL_DEEPER, FL_STAGED };
+enum { FL_LIGHT, FL_HEAVY, FL_DEEP, FL_DEEPER, FL_STAGED, FL_TRANSFORM };
 
 /* What a call asks for, added up. */
 enum { FL_VALUE = 1, FL_GRAD = 2, FL_HESS = 4 };
