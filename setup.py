@@ -122,9 +122,8 @@ UNALIGNED = ["-falign-loops=1", "-falign-jumps=1", "-falign-labels=1"]
 # rows of 10 classes with AVX2.
 SHORT_ENDS = ["--param", "max-completely-peeled-insns=50", "--param", "vect-epilogues-nomask=0"]
 
-# gcc: copies of what follows a branch, one for each side, and of loops, one for a stride of 1, which the source has
-# where it is worth it.
-NO_COPIES = ["-fno-split-paths", "-fno-version-loops-for-strides"]
+# gcc: copies of loops for a stride of 1, which the source has where they are worth it.
+NO_COPIES = ["-fno-version-loops-for-strides"]
 
 
 # gcc: what it puts in another order after it has chosen registers packs worse, because what was alike is no longer, and

@@ -126,7 +126,7 @@ static FL_OUTLINE int all_doubles_pass(const fl_check *check, const double *x, f
     return !failures[0];
 }
 
-/* The same of a chunk that may have to be read first; 0, too, where reading would round. */
+/* The same of what may have to be read first; 0, too, where reading would round. */
 static int all_pass(const direct_check *check, fl_size start, fl_size n)
 {
     FL_ALIGNED T chunk[CHUNK];
@@ -135,10 +135,13 @@ static int all_pass(const direct_check *check, fl_size start, fl_size n)
         return all_pass_at(check, check->direct + first, count);
     if (!FL_DOUBLE && check->doubles)
         return all_doubles_pass(check->check, check->doubles + first, count);
-    if (!check->exact)
-        return 0;
-    view_read(check->check->view, start, n, chunk);
-    return all_pass_at(check, chunk, n);
+    int passed = check->exact;
+    for (fl_size i = 0, part; i < n && passed; i += part) {
+        part = n - i < CHUNK ? n - i : CHUNK;
+        view_read(check->check->view, start + i, part, chunk);
+        passed = all_pass_at(check, chunk, part);
+    }
+    return passed;
 }
 
 /* The first element of a block that fails a check which all_pass() could not decide. */
@@ -158,7 +161,18 @@ static fl_size first_failure_of_block(const fl_pointwise_job *job, const fl_chec
     return -1;
 }
 
-/* Weights are added up chunk by chunk, while the next ones are on their way from memory: in a loop of its own after the
+FL_INLINE void add_weights(const fl_pointwise_job *job, const fl_view *weight, fl_size first, fl_size last,
+                           lane_totals *sums)
+{
+    factor_scratch product;
+    for (fl_size start = first; start < last; start += CHUNK) {
+        const fl_size n = last - start < CHUNK ? last - start : CHUNK;
+        const chunk_factors w = load_weights(weight, &job->sample_weight, start, n, &product);
+        add_chunk(sums, in_double(w, n, &product).numbers, n);
+    }
+}
+
+/* Weights are added up a part at a time, while the next one is on its way from memory: in a loop of its own after the
  * checks that took half as long again. */
 static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwise_partial *partial)
 {
@@ -166,7 +180,6 @@ static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_point
     const fl_view *weight = job->weight_counts ? &job->weight : &none;
     const int weighs = weight->data || job->sample_weight.data;
     fl_size first, last;
-    factor_scratch product;
     lane_totals sums = {{0}, {0}};
     direct_check checks[FL_MAX_CHECKS];
     int undecided[FL_MAX_CHECKS] = {0};
@@ -174,15 +187,14 @@ static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_point
     *partial = (fl_pointwise_partial){.loss = {0, 0}};
     for (int k = 0; k < job->n_checks; k++)
         checks[k] = open_check(&job->checks[k]);
-    for (fl_size start = first; start < last; start += CHUNK) {
-        const fl_size n = last - start < CHUNK ? last - start : CHUNK;
+    const fl_size step = weighs ? PICK(4, 1) * CHUNK : last - first;
+    for (fl_size start = first; start < last; start += step) {
+        const fl_size n = last - start < step ? last - start : step;
         for (int k = 0; k < job->n_checks; k++)
             if (!undecided[k])
                 undecided[k] = !all_pass(&checks[k], start, n);
-        if (weighs) {
-            const chunk_factors w = load_weights(weight, &job->sample_weight, start, n, &product);
-            add_chunk(&sums, in_double(w, n, &product).numbers, n);
-        }
+        if (weighs)
+            add_weights(job, weight, start, start + n, &sums);
     }
     for (int k = 0; k < job->n_checks; k++)
         partial->bad[k] = undecided[k] ? first_failure_of_block(job, &job->checks[k], first, last) : -1;
