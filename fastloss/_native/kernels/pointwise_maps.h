@@ -170,10 +170,13 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
     EACH_CARRIED(DEFINE_CARRIED)
     T *const carried[] = {EACH_CARRIED(NAME_CARRIED)};
     lane_sums local = *sums;
-    result_streams local_streams;
+    result_streams local_streams = {0};
     int far = streams != NULL;
-    if (cost == FL_LIGHT && far)
-        local_streams = *streams;
+    if (cost == FL_LIGHT && far) {
+        local_streams.first = resume_stream(&streams->first);
+        if (want & FL_HESS)
+            local_streams.hess = resume_stream(&streams->hess);
+    }
     FL_UNROLL
     for (int stage = 1; stage < MOST_STAGES && cost == FL_STAGED; stage++)
         for (fl_size i = 0; i < n; i += WIDTH)
@@ -186,8 +189,11 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
         FL_KEEP_ONE_LOOP(far);
         take_terms(t, step, want, wrt, cost, start, x, y, factors, &results, &local, far, &local_streams);
     }
-    if (cost == FL_LIGHT && far)
-        *streams = local_streams;
+    if (cost == FL_LIGHT && far) {
+        keep_stream(&streams->first, &local_streams.first);
+        if (want & FL_HESS)
+            keep_stream(&streams->hess, &local_streams.hess);
+    }
     if (want & FL_VALUE && map_adds(cost))
         *sums = local;
 }

@@ -64,6 +64,29 @@ FL_INLINE void stream_vector(line_stream *s, vf v)
     s->begun = 1;
 }
 
+/* Field by field: what is read in other pieces than it was written in waits until all has been written that went past
+ * the caches before (twice the time of mse_loss with AVX2). */
+FL_INLINE line_stream resume_stream(const line_stream *s)
+{
+    line_stream t;
+    t.to = s->to;
+    t.held = s->held;
+    t.gap = s->gap;
+    t.begun = s->begun;
+    t.index = s->index;
+#if FL_AVX2
+    t.from_next = s->from_next;
+#endif
+    return t;
+}
+
+FL_INLINE void keep_stream(line_stream *s, const line_stream *t)
+{
+    s->to = t->to;
+    s->held = t->held;
+    s->begun = t->begun;
+}
+
 static void close_stream(line_stream *s)
 {
     T last[WIDTH];
@@ -84,6 +107,8 @@ FL_INLINE void stream_vector(line_stream *s, vf v)
     v_store(s->to, v);
     s->to += WIDTH;
 }
+FL_INLINE line_stream resume_stream(const line_stream *s) { return *s; }
+FL_INLINE void keep_stream(line_stream *s, const line_stream *t) { *s = *t; }
 FL_INLINE void close_stream(line_stream *s) { (void)s; }
 #endif
 
