@@ -21,6 +21,8 @@ for dtype in (np.float32, np.float64):
                  lambda: fl.softmax_grad(x, x, n_threads=2), lambda: fl.log_softmax_grad(x, x, n_threads=2),
                  lambda: fl.logsumexp(x, n_threads=2), lambda: fl.entropy(fl.softmax(x), n_threads=2),
                  lambda: fl.sigmoid_focal_loss.grad_and_hess(x, soft, sample_weight=soft, n_threads=2),
+                 lambda: fl.sigmoid_focal_loss.value_and_grad(x.copy("F"), soft.copy("F"), sample_weight=soft.copy("F"),
+                                                              n_threads=2),
                  lambda: fl.gaussian_nll_loss.grad_and_hess(x[::-1], soft, soft, sample_weight=soft, n_threads=2)]
         for call in calls:
             for _ in range(3):

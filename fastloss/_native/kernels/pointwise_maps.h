@@ -63,8 +63,9 @@ enum { DEEP = 1 };
 #endif
 
 /* Whether a loop adds up the values that it computes, rather than leaving them to a loop of their own, in which the
- * memory would be idle: where a vector is a whole unit, and with two to a unit where the loop waits for memory. (It
- * needs the formula once for each vector of the unit: for the others a wheel half as large again.) */
+ * memory would be idle: where a vector is a whole unit, unless nobody wants the sum, and with two to a unit where the
+ * loop waits for memory. (It needs the formula once for each vector of the unit: for the others a wheel half as large
+ * again.) */
 FL_INLINE int map_adds(int cost)
 {
     return (UNIT == 1 && cost != FL_TRANSFORM) || (UNIT == 2 && cost == FL_LIGHT);

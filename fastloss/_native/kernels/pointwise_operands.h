@@ -1,6 +1,6 @@
 /* What elementwise losses read and write, a chunk of elements at a time: an operand's memory, if that is contiguous and
- * of type T, or else scratch. Of arrays in Fortran order each chunk would touch the lines of all columns, and use a part
- * of them: there chunks are parts of a stage, to or from which whole lines are brought (lines.h). */
+ * of type T, or else scratch. Of arrays in Fortran order each chunk would touch the lines of all columns, and use a
+ * part of them: there chunks are parts of a stage, to or from which whole lines are brought (lines.h). */
 #ifndef FASTLOSS_POINTWISE_OPERANDS_H
 #define FASTLOSS_POINTWISE_OPERANDS_H
 

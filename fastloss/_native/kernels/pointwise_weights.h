@@ -14,7 +14,7 @@ typedef struct {
 
 static const chunk_factors NO_FACTORS;
 
-FL_INLINE int any_factors(chunk_factors f) { return f.direct || f.numbers; }
+FL_INLINE int any_factors(const chunk_factors *f) { return f->direct || f->numbers; }
 
 /* What has been read: apart, because numbers in double are made of the others. */
 typedef struct {
@@ -22,58 +22,69 @@ typedef struct {
     T singles[FL_DOUBLE ? 1 : CHUNK];
 } factor_scratch;
 
-static chunk_factors load_factors_of_chunk(const fl_view *view, fl_size start, fl_size n, factor_scratch *scratch)
+/* Factors are handed on by their address: two pointers that a function returns are written to the stack one by one and
+ * copied together, which waits for the writes. */
+static void load_factors_of_chunk(const fl_view *view, fl_size start, fl_size n, factor_scratch *scratch,
+                                  chunk_factors *f)
 {
     const T *direct = view->ndim == 1 && !FL_DOUBLE ? view_direct(view) : NULL;
     const double *doubles = view->ndim == 1 ? view_doubles(view) : NULL;
+    f->direct = NULL;
+    f->numbers = NULL;
     if (direct)
-        return (chunk_factors){direct + start, NULL};
-    if (doubles)
-        return (chunk_factors){NULL, doubles + start};
-    if (!FL_DOUBLE && view->kind == FL_F32) {
+        f->direct = direct + start;
+    else if (doubles)
+        f->numbers = doubles + start;
+    else if (!FL_DOUBLE && view->kind == FL_F32) {
         view_read(view, start, n, scratch->singles);
-        return (chunk_factors){scratch->singles, NULL};
+        f->direct = scratch->singles;
+    } else {
+        view_read_numbers(view, start, n, scratch->numbers);
+        f->numbers = scratch->numbers;
     }
-    view_read_numbers(view, start, n, scratch->numbers);
-    return (chunk_factors){NULL, scratch->numbers};
 }
 
-static FL_OUTLINE chunk_factors in_double(chunk_factors f, fl_size n, factor_scratch *scratch)
+static FL_OUTLINE void in_double(chunk_factors *f, fl_size n, factor_scratch *scratch)
 {
-    if (!f.direct)
-        return f;
+    if (!f->direct)
+        return;
     for (fl_size i = 0; i < n; i++)
-        scratch->numbers[i] = f.direct[i];
-    return (chunk_factors){NULL, scratch->numbers};
+        scratch->numbers[i] = f->direct[i];
+    f->direct = NULL;
+    f->numbers = scratch->numbers;
 }
 
 /* weight times sample_weight of a chunk; none if there is neither. */
-static FL_OUTLINE chunk_factors load_weights(const fl_view *weight, const fl_view *sample_weight, fl_size start,
-                                             fl_size n, factor_scratch *scratch)
+static FL_OUTLINE void load_weights(const fl_view *weight, const fl_view *sample_weight, fl_size start, fl_size n,
+                                    factor_scratch *scratch, chunk_factors *f)
 {
     double factors[CHUNK];
+    f->direct = NULL;
+    f->numbers = NULL;
     if (!weight->data && !sample_weight->data)
-        return NO_FACTORS;
-    if (!weight->data || !sample_weight->data)
-        return load_factors_of_chunk(weight->data ? weight : sample_weight, start, n, scratch);
+        return;
+    if (!weight->data || !sample_weight->data) {
+        load_factors_of_chunk(weight->data ? weight : sample_weight, start, n, scratch, f);
+        return;
+    }
     view_read_numbers(weight, start, n, scratch->numbers);
     view_read_numbers(sample_weight, start, n, factors);
     for (fl_size i = 0; i < n; i++)
         scratch->numbers[i] *= factors[i];
-    return (chunk_factors){NULL, scratch->numbers};
+    f->numbers = scratch->numbers;
 }
 
 /* What there is, is a constant where this is inlined: one loop, where each step had one. */
-FL_INLINE double factor_at(chunk_factors f, int direct, fl_size i)
+FL_INLINE double factor_at(const chunk_factors *f, int direct, fl_size i)
 {
-    return direct ? (double)f.direct[i] : f.numbers[i];
+    return direct ? (double)f->direct[i] : f->numbers[i];
 }
 
 /* Asks for the factors, and for two operands of the chunk (NULL: there are none), a page on: the loops that compute
  * their losses do not. */
-FL_INLINE void fetch_factors(int direct, chunk_factors f, const T *x, const T *y, fl_size i)
+FL_INLINE void fetch_factors(int direct, const chunk_factors *f, const T *x, const T *y, fl_size i)
 {
-    const char *numbers = direct ? (const char *)(f.direct + i) : (const char *)(f.numbers + i);
+    const char *numbers = direct ? (const char *)(f->direct + i) : (const char *)(f->numbers + i);
     v_prefetch(numbers + 4096);
     if (!direct && !FL_DOUBLE)
         v_prefetch(numbers + 4096 + 64);
@@ -83,7 +94,7 @@ FL_INLINE void fetch_factors(int direct, chunk_factors f, const T *x, const T *y
         v_prefetch((const char *)(y + i) + 4096);
 }
 
-FL_INLINE T weighed(int direct, int has_weight, int has_upstream, T x, chunk_factors weight, chunk_factors upstream,
+FL_INLINE T weighed(int direct, int has_weight, int has_upstream, T x, const chunk_factors *weight, const chunk_factors *upstream,
                     fl_size i, double scale)
 {
     const double w = has_weight ? factor_at(weight, direct, i) : 1;
@@ -95,17 +106,17 @@ FL_INLINE T weighed(int direct, int has_weight, int has_upstream, T x, chunk_fac
 }
 
 /* What is no whole unit, of whatever there is. */
-static FL_OUTLINE void weigh_rest(T *derivative, chunk_factors weight, chunk_factors upstream, fl_size i, fl_size n,
+static FL_OUTLINE void weigh_rest(T *derivative, const chunk_factors *weight, const chunk_factors *upstream, fl_size i, fl_size n,
                                   double scale)
 {
     FL_LANEWISE
     for (; i < n; i++)
-        derivative[i] = weighed(weight.direct || upstream.direct, any_factors(weight), any_factors(upstream),
+        derivative[i] = weighed(weight->direct || upstream->direct, any_factors(weight), any_factors(upstream),
                                 derivative[i], weight, upstream, i, scale);
 }
 
-FL_INLINE void weigh_each(int direct, int has_weight, int has_upstream, T *restrict derivative, chunk_factors weight,
-                          chunk_factors upstream, fl_size n, double scale, const T *x, const T *y)
+FL_INLINE void weigh_each(int direct, int has_weight, int has_upstream, T *restrict derivative, const chunk_factors *weight,
+                          const chunk_factors *upstream, fl_size n, double scale, const T *x, const T *y)
 {
     fl_size i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -122,23 +133,23 @@ FL_INLINE void weigh_each(int direct, int has_weight, int has_upstream, T *restr
 
 /* Derivatives times scale, weight and upstream gradient (either may be missing), rounded once. An element of weight 0
  * counts 0 even if it is NaN. Where there are both, both are numbers. x and y are fetched ahead. */
-static FL_OUTLINE void weigh_derivatives(T *restrict derivative, chunk_factors weight, chunk_factors upstream,
+static FL_OUTLINE void weigh_derivatives(T *restrict derivative, const chunk_factors *weight, const chunk_factors *upstream,
                                          fl_size n, double scale, const T *x, const T *y)
 {
-    if (!FL_DOUBLE && weight.direct)
+    if (!FL_DOUBLE && weight->direct)
         weigh_each(1, 1, 0, derivative, weight, upstream, n, scale, x, y);
-    else if (!FL_DOUBLE && upstream.direct)
+    else if (!FL_DOUBLE && upstream->direct)
         weigh_each(1, 0, 1, derivative, weight, upstream, n, scale, x, y);
-    else if (weight.numbers && upstream.numbers)
+    else if (weight->numbers && upstream->numbers)
         weigh_each(0, 1, 1, derivative, weight, upstream, n, scale, x, y);
-    else if (weight.numbers)
+    else if (weight->numbers)
         weigh_each(0, 1, 0, derivative, weight, upstream, n, scale, x, y);
     else
-        weigh_each(0, 0, upstream.numbers != NULL, derivative, weight, upstream, n, scale, x, y);
+        weigh_each(0, 0, upstream->numbers != NULL, derivative, weight, upstream, n, scale, x, y);
 }
 
 /* Adds weighted losses; a weight of 0 makes 0 of anything. Each lane's sum is a local copy, as in add_chunk. */
-FL_INLINE void add_each(int direct, const T *value, chunk_factors weight, fl_size n, lane_totals *totals, const T *x,
+FL_INLINE void add_each(int direct, const T *value, const chunk_factors *weight, fl_size n, lane_totals *totals, const T *x,
                         const T *y)
 {
     lane_totals local = *totals;
@@ -159,10 +170,10 @@ FL_INLINE void add_each(int direct, const T *value, chunk_factors weight, fl_siz
 }
 
 /* The losses of a chunk, weighted. x and y are fetched ahead. */
-static FL_OUTLINE void add_weighted(const T *value, chunk_factors weight, fl_size n, lane_totals *totals, const T *x,
+static FL_OUTLINE void add_weighted(const T *value, const chunk_factors *weight, fl_size n, lane_totals *totals, const T *x,
                                     const T *y)
 {
-    if (!FL_DOUBLE && weight.direct)
+    if (!FL_DOUBLE && weight->direct)
         add_each(1, value, weight, n, totals, x, y);
     else
         add_each(0, value, weight, n, totals, x, y);

@@ -12,8 +12,9 @@ enum { CHUNK = 512, WORKING_KIND = PICK(FL_F32, FL_F64) };
 
 /* An integer's bits to its value, in double. The functions of this kind are written with selections only, so that the
  * loops over them vectorise. */
-/* In arithmetic: of b != 0 gcc makes a branch, which is as often wrong as right. */
-FL_INLINE double number_of_bool(uint8_t b) { return (uint8_t)(b | -b) >> 7; }
+FL_INLINE double number_of_bool(uint8_t b) { return b != 0; }
+/* One at a time in arithmetic: there gcc makes a branch of b != 0, which is as often wrong as right. */
+FL_INLINE double number_of_one_bool(uint8_t b) { return (uint8_t)(b | -b) >> 7; }
 FL_INLINE double number_of_i8(uint8_t b) { return (int8_t)b; }
 FL_INLINE double number_of_u8(uint8_t b) { return b; }
 FL_INLINE double number_of_i16(uint16_t b) { return (int16_t)b; }
@@ -79,7 +80,7 @@ FL_INLINE uint64_t swapped64(uint64_t b)
 
 /* n elements, stride bytes apart; the contiguous case is spelled out because only it vectorises. (Nor should the
  * other: the compiler's gathers took nearly twice the time, and 26 kB of the wheel.) */
-#define DEFINE_READ(function, value_of, out, width)                                              \
+#define DEFINE_READ(function, value_of, value_of_one, out, width)                                \
     static void function(const char *p, fl_size stride, int swap, fl_size n, out *to)            \
     {                                                                                            \
         uint##width##_t b;                                                                       \
@@ -92,7 +93,7 @@ FL_INLINE uint64_t swapped64(uint64_t b)
             for (fl_size i = 0; i < n; i++, p += stride) {                                       \
                 FL_KEEP_ONE_LOOP(p);                                                             \
                 memcpy(&b, p, sizeof b);                                                         \
-                to[i] = value_of(swap ? swapped##width(b) : b);                                  \
+                to[i] = value_of_one(swap ? swapped##width(b) : b);                              \
             }                                                                                    \
     }
 
@@ -115,21 +116,25 @@ FL_INLINE uint64_t swapped64(uint64_t b)
             }                                                                                    \
     }
 
-#define INTEGER_KINDS(X)                                                                      \
-    X(bool, FL_BOOL, 8) X(i8, FL_I8, 8) X(u8, FL_U8, 8) X(i16, FL_I16, 16) X(u16, FL_U16, 16) \
+#define NUMBER_KINDS(X)                                                   \
+    X(i8, FL_I8, 8) X(u8, FL_U8, 8) X(i16, FL_I16, 16) X(u16, FL_U16, 16) \
     X(i32, FL_I32, 32) X(u32, FL_U32, 32) X(i64, FL_I64, 64) X(u64, FL_U64, 64)
+#define INTEGER_KINDS(X) X(bool, FL_BOOL, 8) NUMBER_KINDS(X)
 #define HALF_KIND(X) X(f16, FL_F16, 16)
 #define OTHER_FLOATING_KINDS(X) X(bf16, FL_BF16, 16) X(f32, FL_F32, 32) X(f64, FL_F64, 64)
 #define FLOATING_KINDS(X) HALF_KIND(X) OTHER_FLOATING_KINDS(X)
 
-#define DEFINE_READ_INTEGER(name, kind, width) DEFINE_READ(read_##name, (T)number_of_##name, T, width)
-#define DEFINE_READ_VALUE(name, kind, width) DEFINE_READ(read_##name, value_of_##name, T, width)
-#define DEFINE_READ_NUMBER(name, kind, width) DEFINE_READ(number_##name, number_of_##name, double, width)
-#define DEFINE_READ_LABEL(name, kind, width) DEFINE_READ(label_##name, label_of_##name, int64_t, width)
-INTEGER_KINDS(DEFINE_READ_INTEGER)
+#define DEFINE_SAME(function, value_of, out, width) DEFINE_READ(function, value_of, value_of, out, width)
+#define DEFINE_READ_INTEGER(name, kind, width) DEFINE_SAME(read_##name, number_of_##name, T, width)
+#define DEFINE_READ_VALUE(name, kind, width) DEFINE_SAME(read_##name, value_of_##name, T, width)
+#define DEFINE_READ_NUMBER(name, kind, width) DEFINE_SAME(number_##name, number_of_##name, double, width)
+#define DEFINE_READ_LABEL(name, kind, width) DEFINE_SAME(label_##name, label_of_##name, int64_t, width)
+DEFINE_READ(read_bool, number_of_bool, number_of_one_bool, T, 8)
+NUMBER_KINDS(DEFINE_READ_INTEGER)
 OTHER_FLOATING_KINDS(DEFINE_READ_VALUE)
 #if !FL_DOUBLE /* else they are what is read */
-INTEGER_KINDS(DEFINE_READ_NUMBER)
+DEFINE_READ(number_bool, number_of_bool, number_of_one_bool, double, 8)
+NUMBER_KINDS(DEFINE_READ_NUMBER)
 FLOATING_KINDS(DEFINE_READ_NUMBER)
 #endif
 INTEGER_KINDS(DEFINE_READ_LABEL)
