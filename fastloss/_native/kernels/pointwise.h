@@ -241,6 +241,9 @@ static void run_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwi
         run_chunks_staged(&b, first, last);
     else
         run_chunks(&b, first, last);
+    partial->loss = (fl_sum){0, 0};
+    if (job->value.data) /* values that are kept are not added up, though some loops do it */
+        return;
     const fl_sum total = sum_lanes(b.sums.sum, b.sums.error);
     fl_add(&b.loss, total.hi);
     b.loss.lo += total.lo;

@@ -146,7 +146,7 @@ typedef struct {
 
 /* What one block of elements found. */
 typedef struct {
-    fl_sum loss;
+    fl_sum loss; /* 0 where each element's is kept */
     fl_sum weight;
     fl_size bad[FL_MAX_CHECKS]; /* first element that fails the check, or -1 */
 } fl_pointwise_partial;
