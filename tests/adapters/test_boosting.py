@@ -18,13 +18,14 @@ def make(loss, hess="builtin", **options):
 def test_derivatives_are_those_of_the_weighted_sum():
     scores, target, weight = np.array([0.3, -2.0]), np.array([1.0, 0.0]), np.array([2.0, 3.0])
     grad, hess = make(fl.binary_cross_entropy_with_logits).derivatives(scores, target, weight)
-    p = 1 / (1 + np.exp(-scores))
+    p = 1 / (1 + np.exp(-scores))  # some roundings of double away, as are the differences and products of it
     np.testing.assert_allclose(grad, weight * (p - target), rtol=1e-14)
     np.testing.assert_allclose(hess, weight * p * (1 - p), rtol=1e-14)
 
 
 def test_labels_may_be_floating():
     grad, _ = make(fl.cross_entropy).derivatives(np.zeros((2, 3)), np.array([0.0, 2.0]))
+    # four units in the last place, as promised
     np.testing.assert_allclose(grad, [[-2 / 3, 1 / 3, 1 / 3], [1 / 3, 1 / 3, -2 / 3]], rtol=1e-15)
     with pytest.raises(ValueError, match="class labels"):
         make(fl.cross_entropy).derivatives(np.zeros((2, 3)), np.array([0.5, 2.0]))
@@ -67,6 +68,7 @@ def test_negative_hessians_are_replaced():
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_init_score(data, weighted):
+    """The search ends where the slope is 1e-12 of the weights; as near is the score where the loss is curved."""
     weight = data.weight.astype(np.float64) if weighted else None
     start = make(fl.mse_loss).init_score(data.real, weight)
     np.testing.assert_allclose(start, np.average(data.real, weights=weight), rtol=1e-10)
@@ -84,6 +86,7 @@ def test_init_score_of_other_losses(data):
     upper = make(fl.pinball_loss, quantile=0.9).init_score(data.real * 1e6)
     assert abs(np.mean(data.real * 1e6 <= upper) - 0.9) < 0.01
     np.testing.assert_allclose(make(fl.poisson_nll_loss).init_score(data.classes), np.log(data.classes.mean()))
+    # see test_init_score
     both = make(fl.mse_loss).init_score(np.stack([data.real, data.binary], axis=1))
     np.testing.assert_allclose(both, [data.real.mean(), data.binary.mean()], rtol=1e-10)
     assert 20 < make(fl.binary_cross_entropy_with_logits).init_score(np.ones(5)) < 40
@@ -92,7 +95,7 @@ def test_init_score_of_other_losses(data):
 def test_classes_and_sums_are_losses():
     scores, target = np.array([0.3, -2.0]), np.array([1.0, 0.0])
     half = make(fl.combine([(fl.mse_loss, 0.5)])).derivatives(scores, target)
-    np.testing.assert_allclose(half, [scores - target, [1, 1]], rtol=1e-15)
+    np.testing.assert_allclose(half, [scores - target, [1, 1]], rtol=1e-15)  # four units in the last place
     configured = make(fl.SigmoidFocalLoss(gamma=1.0)).derivatives(scores, target)
     np.testing.assert_array_equal(configured, make(fl.sigmoid_focal_loss, gamma=1.0).derivatives(scores, target))
 

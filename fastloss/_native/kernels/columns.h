@@ -87,8 +87,7 @@ static void replace_in_columns(const fl_view *view, const column_run *r, const i
 }
 
 /* One class of each row of a group. */
-static FL_OUTLINE void read_from_columns(const fl_view *view, fl_size row, int n, const int64_t *at,
-                                         T *value)
+static FL_OUTLINE void read_from_columns(const fl_view *view, fl_size row, int n, const int64_t *at, T *value)
 {
     column_run r;
     for (int lane = 0; lane < n; lane += r.n) {

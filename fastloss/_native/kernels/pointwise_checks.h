@@ -174,9 +174,9 @@ FL_INLINE void add_weights(const fl_pointwise_job *job, const fl_view *weight, f
     }
 }
 
-/* Weights are added up a part at a time, while the next one is on its way from memory: with all checks first, weights of
- * float64 that no cache holds took half as long again, and with parts of 8 kB binary_cross_entropy_with_logits a quarter
- * more. What is in the caches, as a single block mostly is, is checked at once: that takes fewer calls. */
+/* Weights are added up a part at a time, while the next one is on its way from memory: with all checks first, weights
+ * of float64 that no cache holds took half as long again, and with parts of 8 kB binary_cross_entropy_with_logits a
+ * quarter more. What is in the caches, as a single block mostly is, is checked at once: that takes fewer calls. */
 static void check_pointwise(const fl_pointwise_job *job, fl_size block, fl_pointwise_partial *partial)
 {
     enum { PART = 4096 / sizeof(T) };

@@ -94,8 +94,8 @@ FL_INLINE void fetch_factors(int direct, const chunk_factors *f, const T *x, con
         v_prefetch((const char *)(y + i) + 4096);
 }
 
-FL_INLINE T weighed(int direct, int has_weight, int has_upstream, T x, const chunk_factors *weight, const chunk_factors *upstream,
-                    fl_size i, double scale)
+FL_INLINE T weighed(int direct, int has_weight, int has_upstream, T x, const chunk_factors *weight,
+                    const chunk_factors *upstream, fl_size i, double scale)
 {
     const double w = has_weight ? factor_at(weight, direct, i) : 1;
     double factor = has_weight ? scale * w : scale;
@@ -106,8 +106,8 @@ FL_INLINE T weighed(int direct, int has_weight, int has_upstream, T x, const chu
 }
 
 /* What is no whole unit, of whatever there is. */
-static FL_OUTLINE void weigh_rest(T *derivative, const chunk_factors *weight, const chunk_factors *upstream, fl_size i, fl_size n,
-                                  double scale)
+static FL_OUTLINE void weigh_rest(T *derivative, const chunk_factors *weight, const chunk_factors *upstream,
+                                  fl_size i, fl_size n, double scale)
 {
     FL_LANEWISE
     for (; i < n; i++)
@@ -115,8 +115,9 @@ static FL_OUTLINE void weigh_rest(T *derivative, const chunk_factors *weight, co
                                 derivative[i], weight, upstream, i, scale);
 }
 
-FL_INLINE void weigh_each(int direct, int has_weight, int has_upstream, T *restrict derivative, const chunk_factors *weight,
-                          const chunk_factors *upstream, fl_size n, double scale, const T *x, const T *y)
+FL_INLINE void weigh_each(int direct, int has_weight, int has_upstream, T *restrict derivative,
+                          const chunk_factors *weight, const chunk_factors *upstream, fl_size n, double scale,
+                          const T *x, const T *y)
 {
     fl_size i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -133,8 +134,9 @@ FL_INLINE void weigh_each(int direct, int has_weight, int has_upstream, T *restr
 
 /* Derivatives times scale, weight and upstream gradient (either may be missing), rounded once. An element of weight 0
  * counts 0 even if it is NaN. Where there are both, both are numbers. x and y are fetched ahead. */
-static FL_OUTLINE void weigh_derivatives(T *restrict derivative, const chunk_factors *weight, const chunk_factors *upstream,
-                                         fl_size n, double scale, const T *x, const T *y)
+static FL_OUTLINE void weigh_derivatives(T *restrict derivative, const chunk_factors *weight,
+                                         const chunk_factors *upstream, fl_size n, double scale, const T *x,
+                                         const T *y)
 {
     if (!FL_DOUBLE && weight->direct)
         weigh_each(1, 1, 0, derivative, weight, upstream, n, scale, x, y);
@@ -149,8 +151,8 @@ static FL_OUTLINE void weigh_derivatives(T *restrict derivative, const chunk_fac
 }
 
 /* Adds weighted losses; a weight of 0 makes 0 of anything. Each lane's sum is a local copy, as in add_chunk. */
-FL_INLINE void add_each(int direct, const T *value, const chunk_factors *weight, fl_size n, lane_totals *totals, const T *x,
-                        const T *y)
+FL_INLINE void add_each(int direct, const T *value, const chunk_factors *weight, fl_size n, lane_totals *totals,
+                        const T *x, const T *y)
 {
     lane_totals local = *totals;
     fl_size i = 0;
@@ -170,8 +172,8 @@ FL_INLINE void add_each(int direct, const T *value, const chunk_factors *weight,
 }
 
 /* The losses of a chunk, weighted. x and y are fetched ahead. */
-static FL_OUTLINE void add_weighted(const T *value, const chunk_factors *weight, fl_size n, lane_totals *totals, const T *x,
-                                    const T *y)
+static FL_OUTLINE void add_weighted(const T *value, const chunk_factors *weight, fl_size n, lane_totals *totals,
+                                    const T *x, const T *y)
 {
     if (!FL_DOUBLE && weight->direct)
         add_each(1, value, weight, n, totals, x, y);
