@@ -150,7 +150,8 @@ static FL_OUTLINE void weigh_chunk(block_pass *b, fl_size start, fl_size n, cons
     const fl_pointwise_job *job = b->job;
     factor_scratch product, upstream;
     chunk_factors w, u = NO_FACTORS;
-    /* Each operand is fetched ahead by one of the loops. (Of float64 and values alone by none: a tenth more time.) */
+    /* Each operand is fetched ahead by one of the loops; by none for values alone of float64, which took a tenth
+     * longer with it. */
     const int adds = job->want & FL_VALUE && !job->value.data, fetches_both = !FL_DOUBLE && !(job->want & FL_GRAD);
     load_weights(&job->weight, &job->sample_weight, start, n, &product, &w);
     if (job->grad_output.data)
