@@ -157,14 +157,14 @@ def test_sums_of_probability_targets_in_every_layout():
 
 @pytest.mark.parametrize("special", [False, True])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("rows, classes", [(37, 17000), (5, 17000), (70, 1025)])
+@pytest.mark.parametrize("rows, classes", [(37, 17000), (5, 17000), (70, 1025), (130, 300), (16, 65536), (17, 131142)])
 def test_wide_rows_in_columns(rows, classes, dtype, special):
     """Read line by line, and, where each row is a block of its own, walked together: sums included, the results are
     those of contiguous rows, whatever values meet in a line and whatever has a place in it."""
     rng = np.random.default_rng(0)
     x = (3 * rng.normal(size=(rows, classes))).astype(dtype)
     if special:
-        x[1, 5], x[2, 7], x[3, :], x[0, 10:400:130] = np.inf, np.nan, -np.inf, 30
+        x[1, 5], x[2, 7], x[3, :], x[0, [10, 11, 40, 140, 270, -1]] = np.inf, np.nan, -np.inf, 30
     labels, soft = rng.integers(0, classes, rows), rng.dirichlet(np.ones(classes), rows).astype(dtype)
     labels[4] = -100
     weight, sample_weight = rng.integers(0, 3, classes) / 2, rng.integers(0, 3, rows) / 2

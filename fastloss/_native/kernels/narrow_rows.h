@@ -130,7 +130,8 @@ static FL_OUTLINE void narrow_base_sums(const T *x, const T *base, fl_size n_cla
 }
 
 /* Adds up the distances of WIDTH rows. */
-FL_INLINE void narrow_distances(const T *x, const T *base, fl_size n_classes, vf maximum, int lane, tile_sums *sums)
+static FL_OUTLINE void narrow_distances(const T *x, const T *base, fl_size n_classes, vf maximum, int lane,
+                                        tile_sums *sums)
 {
     narrow_sum total = {v_set(0), v_set(0)};
     vf rest = v_set(0);
@@ -173,16 +174,14 @@ FL_INLINE vf narrow_top(const T *x, fl_size n_classes, vf maximum)
 }
 
 /* Statistics of WIDTH rows, lanes [lane, lane + WIDTH) of a tile; leaves the exponentials in the tile if `keep`. */
-FL_INLINE void narrow_lanes(int op, T *x, const T *base, fl_size n_classes, int keep, int with_top, int lane,
+FL_INLINE void narrow_lanes(int op, T *x, fl_size n_classes, vf maximum, int keep, int with_top, int lane,
                             row_group *g, tile_sums *sums, const T *ahead, const T *output)
 {
-    narrow_state s = {.maximum = narrow_maximum(x, n_classes), .ahead = ahead, .output = output};
+    narrow_state s = {.maximum = maximum, .ahead = ahead, .output = output};
     s.exp.sum = s.exp.error = s.ties = v_set(0);
     s.split = v_split_maximum(s.maximum);
     if (with_top)
         v_store(sums->top + lane, narrow_top(x, n_classes, s.maximum));
-    if (base)
-        narrow_distances(x, base, n_classes, s.maximum, lane, sums);
     fl_size c = 0;
     for (; c + 4 <= n_classes; c += 4) {
         vf e[4];
@@ -253,16 +252,17 @@ static void tile_statistics(const fl_rows_job *job, fl_size row, T *x, const nar
     for (int lane = 0; lane < g->lanes; lane += WIDTH, ahead += WIDTH * n_classes, output += WIDTH * n_classes) {
         T *x_lanes = x + tile_lanes(n_classes, lane);
         const T *b = base_of_lanes(base, n_classes, lane);
+        const vf maximum = narrow_maximum(x_lanes, n_classes);
         if (base && base->has_target)
-            narrow_base_sums(x_lanes, b, n_classes, narrow_maximum(x_lanes, n_classes), lane, &sums);
+            narrow_base_sums(x_lanes, b, n_classes, maximum, lane, &sums);
         if (base)
-            narrow_lanes(job->op, x_lanes, b, n_classes, keep, 1, lane, g, &sums, ahead, output);
-        else if (with_top)
-            narrow_lanes(job->op, x_lanes, NULL, n_classes, keep, 1, lane, g, &sums, ahead, output);
+            narrow_distances(x_lanes, b, n_classes, maximum, lane, &sums);
+        if (with_top)
+            narrow_lanes(job->op, x_lanes, n_classes, maximum, keep, 1, lane, g, &sums, ahead, output);
         else if (keep)
-            narrow_lanes(job->op, x_lanes, NULL, n_classes, 1, 0, lane, g, &sums, ahead, output);
+            narrow_lanes(job->op, x_lanes, n_classes, maximum, 1, 0, lane, g, &sums, ahead, output);
         else
-            narrow_lanes(job->op, x_lanes, NULL, n_classes, 0, 0, lane, g, &sums, ahead, output);
+            narrow_lanes(job->op, x_lanes, n_classes, maximum, 0, 0, lane, g, &sums, ahead, output);
     }
     FOR_LANES(l, g)
     {

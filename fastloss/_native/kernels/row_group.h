@@ -1,5 +1,5 @@
 /* Rows are handled GROUP at a time: this file holds what such a group carries from its labels to its losses. How the
- * classes of a row are walked is the business of narrow_rows.h, wide_rows.h and wide_columns.h.
+ * classes of a row are walked is the business of narrow_rows.h, wide_rows.h, wide_lanes.h and wide_columns.h.
  *
  * With t_c the weight that the target puts on class c, m the maximum and p the softmax, every loss of the family is
  *

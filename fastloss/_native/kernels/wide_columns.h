@@ -1,11 +1,12 @@
 /* Wide rows that lie closer together than the classes of one row (see columns.h), as in logsumexp over the first axis:
  * what lies in one line of memory is brought to the stack together, so many classes at a time, and transposed on the
  * way into pieces of rows. Maxima, sums and derivatives are then those of wide_rows.h, each a walk of its own: a line
- * is read three times, not once for each of its rows. (1000 classes 16 kB apart took seven times as long.) */
+ * is read three times, not once for each of its rows. (1000 classes 16 kB apart took seven times as long.) For what
+ * most calls want that is not the fastest: see wide_lanes.h. */
 #ifndef FASTLOSS_WIDE_COLUMNS_H
 #define FASTLOSS_WIDE_COLUMNS_H
 
-#include "wide_rows.h"
+#include "wide_lanes.h"
 
 /* Classes of each of LANES rows that `stage` holds at once: whole strips. */
 enum { COLUMN_STEP = STAGE / LANES };
@@ -154,11 +155,8 @@ static void derivatives_of_columns(wide_row *r, fl_size row, int first, int last
 /* Rows [first, last) of a group: LANES of them at most. */
 static FL_OUTLINE void wide_columns(const fl_rows_job *job, fl_size row, int first, int last, row_group *g)
 {
-    wide_row r = open_rows(job);
+    wide_row r = open_pieces(job, COLUMN_STEP);
     more_stages more;
-    r.keep = r.stage_input = r.stage_grad = 0;
-    r.input_halves = r.grad_halves = NULL;
-    r.step = r.next = COLUMN_STEP;
     maxima_of_columns(&r, row, first, last, g);
     scale_rows(&r, first, last, g);
     sums_of_columns(&r, row, first, last, g, &more);
@@ -171,7 +169,13 @@ static FL_OUTLINE void wide_columns(const fl_rows_job *job, fl_size row, int fir
 
 static void wide_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
+    lane_rows lanes;
     for (int first = 0, in_lines, together; first < n; first += together) {
+        together = WALKS_LANES ? open_lanes(job, row, first, n, &lanes) : 0;
+        if (together) {
+            wide_lanes(&lanes, row, g);
+            continue;
+        }
         together = rows_together(job, row, first, n, &in_lines);
         if (in_lines)
             wide_columns(job, row, first, first + together, g);

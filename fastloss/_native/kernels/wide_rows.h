@@ -229,6 +229,16 @@ static wide_row open_rows(const fl_rows_job *job)
     return r;
 }
 
+/* The same where all of them pass through the stage, so many classes at a time. */
+static wide_row open_pieces(const fl_rows_job *job, fl_size step)
+{
+    wide_row r = open_rows(job);
+    r.keep = r.stage_input = r.stage_grad = 0;
+    r.input_halves = r.grad_halves = NULL;
+    r.step = r.next = step;
+    return r;
+}
+
 /* How far apart rows lie in `stage`: each begins a line, for vectors across two lines cost twice as much. */
 static fl_size staged_length(const fl_rows_job *job) { return (job->n_classes + LANES - 1) / LANES * LANES; }
 
