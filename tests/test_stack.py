@@ -14,6 +14,9 @@ for dtype in (np.float32, np.float64):
         w = np.ones(classes)
         calls = [lambda: fl.cross_entropy.grad_and_hess(x, y, weight=w, label_smoothing=0.1, n_threads=2),
                  lambda: fl.cross_entropy.grad_and_hess(x.T, y, weight=w, label_smoothing=0.1, axis=0, n_threads=2),
+                 lambda: fl.cross_entropy.grad_and_hess(x.copy("F"), y, weight=w, label_smoothing=0.1, n_threads=2),
+                 lambda: fl.cross_entropy.value_and_grad(x.copy("F"), y, n_threads=2),
+                 lambda: fl.softmax(x.copy("F"), n_threads=2), lambda: fl.log_softmax(x.copy("F"), n_threads=2),
                  lambda: fl.cross_entropy.value_and_grad(x, soft, n_threads=2),
                  lambda: fl.softmax_focal_loss.grad_and_hess(x, y, n_threads=2),
                  lambda: fl.multi_margin_loss.grad_and_hess(x, y, n_threads=2),
@@ -37,6 +40,9 @@ x, y = np.random.default_rng(0).normal(size=400_000), np.full(400_000, 0.5)
 for loss in (fl.sigmoid_focal_loss, fl.binary_cross_entropy_with_logits, fl.log_cosh_loss, fl.tweedie_nll_loss):
     for method in ("value_and_grad", "grad", "grad_and_hess"):
         getattr(loss, method)(x[::-1], y, sample_weight=y, n_threads=2)
+x, y = np.tile(x, 4), np.tile(y, 4)
+for _ in range(3):
+    fl.mse_loss.value_and_grad(x, y, sample_weight=y, n_threads=2)
 print("done")
 """
 

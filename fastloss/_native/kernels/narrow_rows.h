@@ -444,8 +444,8 @@ static void tile_log_softmax(const fl_rows_job *job, fl_size row, int n, const r
 #define NARROW_ORDERED
 #endif
 
-/* Not inlined, like wide_rows, wide_columns, sum_group and what has a tile of its own: all tiles and stages would lie
- * on the stack at once, 160 kB, where threads of musl have 128 kB in all. */
+/* Not inlined, like wide_rows, wide_lanes, wide_columns, sum_group and what has a tile of its own: all tiles and stages
+ * would lie on the stack at once, 160 kB, where threads of musl have 128 kB in all. */
 NARROW_ORDERED static FL_OUTLINE void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     const fl_size n_classes = job->n_classes;

@@ -68,8 +68,9 @@ static int is_far(const fl_pointwise_job *job, const operand *input, const opera
  * memory.) */
 static int sends_weighed(const fl_pointwise_job *job)
 {
-    const int computes = UNIT > 1 && !FL_DOUBLE && job->want & FL_VALUE;
-    return LOSS_MAPS[job->loss].cost == FL_LIGHT && job->want & FL_GRAD && !(job->want & FL_HESS) && !computes;
+    const int sum_is_slower = UNIT > 1 && !FL_DOUBLE && job->want & FL_VALUE;
+    return LOSS_MAPS[job->loss].cost == FL_LIGHT && job->want & FL_GRAD && !(job->want & FL_HESS) &&
+           !sum_is_slower;
 }
 
 /* A block on its way through the loop. */
@@ -180,7 +181,7 @@ static FL_OUTLINE void weigh_chunk(block_pass *b, fl_size start, fl_size n, cons
         add_weighted(value, &w, n, &b->weighted, x, job->want & FL_GRAD ? NULL : y);
 }
 
-/* A chunk of the gradient from scratch. */
+/* A chunk of the gradient, which lies in its scratch, past the caches. */
 static FL_OUTLINE void send_chunk(block_pass *b, fl_size n)
 {
     line_stream s = resume_stream(&b->streams.first);

@@ -21,7 +21,7 @@ enum {
      * more.) */
     GROUP = 4 * LANES,
     NO_LABEL = -1, /* a row without a label: probability targets, transforms */
-    SKIPPED = -2,  /* ignored, of weight 0, or padding: not read, loss 0, gradient 0 */
+    SKIPPED = -2,  /* ignored, of weight 0, or padding: whatever it holds, loss 0, gradient 0 */
     INVALID = -3
 };
 

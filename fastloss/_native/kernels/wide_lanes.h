@@ -8,7 +8,8 @@
 
 #include "wide_rows.h"
 
-/* Some rows of a group: LANES or a multiple of them, from `first` on. */
+/* Some rows of a group: LANES or a multiple of them, from `first` on. Below l is counted from that one, `lane` from the
+ * first of the group. */
 typedef struct {
     const fl_rows_job *job;
     char *x, *grad; /* class 0 of the first row; grad may be NULL */
@@ -31,7 +32,7 @@ static FL_OUTLINE int open_lanes(const fl_rows_job *job, fl_size row, int first,
     column_run in, out = {.first = NULL};
     if (has_base(job) || job->hess.data || job->op == FL_SOFTMAX_FOCAL)
         return 0;
-    /* strips and classes are numbered in T */
+    /* strips are numbered in T, as in take_maximum, and so are classes */
     if (job->n_classes > PIECE || !fl_lies_in_columns(&job->input, job->n_classes))
         return 0;
     open_columns(&job->input, row, first, n, &in);
@@ -94,7 +95,7 @@ static FL_OUTLINE void maxima_of_lanes(const lane_rows *r, T *maximum, T *top)
 /* A compensated sum for each row and each class of a unit, and how many maxima it leaves out. */
 typedef struct {
     FL_ALIGNED T sum[LANES][GROUP], error[LANES][GROUP], ties[GROUP];
-} lanes_sums;
+} sums_of_rows;
 
 FL_INLINE exp_scale scale_of_lanes(const wide_row *w, int lane)
 {
@@ -102,7 +103,7 @@ FL_INLINE exp_scale scale_of_lanes(const wide_row *w, int lane)
 }
 
 /* A strip, from class c on. `excluded` is the maximum of the rows that have it there, else NaN. */
-FL_INLINE void add_strip_of_lanes(const lane_rows *r, const wide_row *w, fl_size c, const T *excluded, lanes_sums *s)
+FL_INLINE void add_strip_of_lanes(const lane_rows *r, const wide_row *w, fl_size c, const T *excluded, sums_of_rows *s)
 {
     const fl_size left = r->job->n_classes - c;
     const vf zero = v_set(0), one = v_set(1);
@@ -132,7 +133,7 @@ FL_INLINE void add_strip_of_lanes(const lane_rows *r, const wide_row *w, fl_size
 }
 
 /* Those of one row, as wide_sums.h has them. */
-static void gather_sums(const lanes_sums *s, int l, lane_sums *sums)
+static void gather_sums(const sums_of_rows *s, int l, lane_sums *sums)
 {
     FL_ALIGNED T sum[LANES], error[LANES];
     for (int j = 0; j < LANES; j++) {
@@ -146,7 +147,7 @@ static void gather_sums(const lanes_sums *s, int l, lane_sums *sums)
 }
 
 /* Of each row that counts: brought home to double after FOLD classes, and, after the last, into the group. */
-static FL_OUTLINE void close_lanes(const lane_rows *r, wide_row *w, fl_size row, const lanes_sums *s, int is_last,
+static FL_OUTLINE void close_lanes(const lane_rows *r, wide_row *w, fl_size row, const sums_of_rows *s, int is_last,
                                    row_totals *totals, row_group *g)
 {
     row_state state;
@@ -169,15 +170,18 @@ static FL_OUTLINE void sums_of_lanes(const lane_rows *r, wide_row *w, fl_size ro
     const vf none = v_set((T)NAN);
     FL_ALIGNED T excluded[GROUP];
     row_totals totals[GROUP];
-    lanes_sums s;
+    sums_of_rows s;
     memset(&s, 0, sizeof s);
     memset(totals, 0, sizeof totals);
     for (fl_size c = 0; c < n_classes; c += STRIP) {
         const vf number = v_set((T)(c / STRIP));
         FOR_ROW_VECTORS(l, r)
-        v_store(excluded + l, v_where_eq(v_load(top + l), number, v_load(g->maximum + r->first + l), none));
+        {
+            const vf maximum = v_load(g->maximum + r->first + l);
+            v_store(excluded + l, v_where_eq(v_load(top + l), number, maximum, none));
+        }
         add_strip_of_lanes(r, w, c, excluded, &s);
-        if (n_classes > FOLD && c + STRIP <= n_classes && (c + STRIP) % FOLD == 0) {
+        if (n_classes > FOLD && (c + STRIP) % FOLD == 0) {
             close_lanes(r, w, row, &s, 0, totals, g);
             memset(s.sum, 0, sizeof s.sum);
             memset(s.error, 0, sizeof s.error);
@@ -197,15 +201,15 @@ static void open_factors(const lane_rows *r, const wide_row *w, const row_group 
 {
     row_factors factors;
     load_factors(r->job, g, r->first, r->first + r->n, &factors);
-    FOR_UNITS_OF(i, 0, r->n)
+    FOR_UNITS_OF(l, 0, r->n)
     {
-        const fl_size l = r->first + i;
-        const T ratio = (T)factors.ratio[l];
-        k->factor[i] = factors.exp_factor[l];
-        k->label[i] = (T)g->label[l];
-        k->product[i] = ratio > (T)0.5 ? w->top_exp[l] * factors.exp_factor[l] : (T)NAN;
-        k->mended[i] = r->job->op == FL_SOFTMAX ? ratio : (T)label_slope(g, l, factors.ratio[l]);
-        k->counts[i] = g->label[l] == SKIPPED ? 0 : ~(fl_bits)0;
+        const fl_size lane = r->first + l;
+        const T ratio = (T)factors.ratio[lane];
+        k->factor[l] = factors.exp_factor[lane];
+        k->label[l] = (T)g->label[lane];
+        k->product[l] = ratio > (T)0.5 ? w->top_exp[lane] * factors.exp_factor[lane] : (T)NAN;
+        k->mended[l] = r->job->op == FL_SOFTMAX ? ratio : (T)label_slope(g, lane, factors.ratio[lane]);
+        k->counts[l] = g->label[lane] == SKIPPED ? 0 : ~(fl_bits)0;
     }
 }
 
@@ -266,15 +270,15 @@ static FL_OUTLINE void wide_lanes(const lane_rows *r, fl_size row, row_group *g)
 {
     const fl_rows_job *job = r->job;
     const int last = r->first + r->n;
-    wide_row w = open_pieces(job, STAGE);
+    wide_row w = open_pieces(job, STAGE); /* of which infinite_logsumexp alone brings any */
     FL_ALIGNED T top[GROUP];
     lane_factors k;
     maxima_of_lanes(r, g->maximum + r->first, top);
-    for (int l = r->first; l < last; l++) {
-        g->maximum[l] = g->label[l] == SKIPPED ? 0 : g->maximum[l];
-        g->top[l] = -1;
-        if (g->label[l] >= 0)
-            g->label_logit[l] = lanes_of_class(r, (fl_size)g->label[l])[l - r->first];
+    for (int lane = r->first; lane < last; lane++) {
+        g->maximum[lane] = g->label[lane] == SKIPPED ? 0 : g->maximum[lane];
+        g->top[lane] = -1;
+        if (g->label[lane] >= 0)
+            g->label_logit[lane] = lanes_of_class(r, (fl_size)g->label[lane])[lane - r->first];
     }
     scale_rows(&w, r->first, last, g);
     sums_of_lanes(r, &w, row, top, g);

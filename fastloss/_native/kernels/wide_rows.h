@@ -4,8 +4,8 @@
  * and their sum, gradient; it is read from memory once and stays in the cache. So is one of float16 where the
  * processor converts it and nothing but these loops needs it, with the exponentials on the stack, or computed again
  * for the gradient where it is too long for that. Any other row is brought to the stack first, or, if too long, walked
- * in chunks of scratch; of rows that lie in columns, those of a line together (wide_columns.h). All add up in the same
- * order.
+ * in chunks of scratch; of rows that lie in columns, those of a line together (wide_lanes.h, wide_columns.h). All add
+ * up in the same order.
  *
  * Short rows are mostly waiting: for the lanes of the maximum and of the sum to be brought together, for a division,
  * and after branches that no processor foresees. So the loop that finds the maximum also notes in which strip it is,
