@@ -127,8 +127,8 @@ NO_COPIES = ["-fno-version-loops-for-strides"]
 
 
 # gcc: what it puts in another order after it has chosen registers packs worse, because what was alike is no longer, and
-# functions have gaps between them as loops do. (13 kB of the wheel. The AVX kernels
-# keep that order: without it they took up to a tenth longer.)
+# functions have gaps between them as loops do. (13 kB of the wheel. The AVX kernels keep that order: without it they
+# took up to a tenth longer.)
 SMALL = ["-fno-schedule-insns2", "-falign-functions=1"]
 
 

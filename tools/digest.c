@@ -201,23 +201,21 @@ static void to_flat(fl_view *view)
 
 static void run_rows(const fl_kernels *kernels, int op, const char *name, int kind, int soft, double smoothing)
 {
-    static const fl_size SHAPES[][2] = {{41, 2},    {37, 3},   {100, 10},  {33, 17},  {19, 64},
-                                        {35, 65},   {19, 145}, {18, 200},  {6, 300},  {3, 1000},
-                                        {1, 20000}, {37, 300}, {19, 1000}, {37, 100}, {37, 321}};
+    static const fl_size SHAPES[][2] = {{41, 2}, {37, 3}, {100, 10}, {33, 17}, {19, 64}, {35, 65}, {19, 145}, {18, 200},
+                                        {6, 300}, {3, 1000}, {1, 20000}, {37, 300}, {19, 1000}, {37, 100}, {37, 321}};
     enum { FIRST_IN_COLUMNS = 11, WITHOUT_HESSIAN = 14 }; /* which is walked in another way (wide_lanes.h) */
     const int is_loss = op == FL_CROSS_ENTROPY || op == FL_NLL || op == FL_SOFTMAX_FOCAL || op == FL_MULTI_MARGIN ||
                         op == FL_MULTI_MARGIN_SQUARED;
     const int per_row = is_loss || op == FL_LOGSUMEXP || op == FL_PROBABILITY_CROSS_ENTROPY;
-    const int has_second =
-        soft || op == FL_PROBABILITY_CROSS_ENTROPY || op == FL_SOFTMAX_GRAD || op == FL_LOG_SOFTMAX_GRAD;
+    const int has_second = soft || op == FL_PROBABILITY_CROSS_ENTROPY || op == FL_SOFTMAX_GRAD ||
+                           op == FL_LOG_SOFTMAX_GRAD;
     for (unsigned s = 0; s < sizeof SHAPES / sizeof *SHAPES; s++)
         for (int family = 0; family < N_FAMILIES; family++) {
             fl_rows_job job;
             memset(&job, 0, sizeof job);
             state = 54321;
             fl_size rows = SHAPES[s][0], classes = SHAPES[s][1], n = rows * classes;
-            job.op = op, job.n_rows = rows, job.n_classes = classes, job.block_rows = rows,
-            job.n_blocks = job.together = 1;
+            job.op = op, job.n_rows = rows, job.n_classes = classes, job.block_rows = rows, job.n_blocks = job.together = 1;
             job.scale = 0.3, job.smoothing = smoothing, job.gamma = 2, job.margin = 1, job.want_sum = is_loss;
             fill(&job.input, input, kind, rows, classes, family, 0);
             if (has_second)
@@ -278,18 +276,12 @@ static const struct {
     int op, soft;
     double smoothing;
 } ROW_OPERATIONS[] = {
-    {"cross_entropy", FL_CROSS_ENTROPY, 0, 0},
-    {"cross_entropy_smoothed", FL_CROSS_ENTROPY, 0, 0.1},
-    {"cross_entropy_soft", FL_CROSS_ENTROPY, 1, 0.1},
-    {"nll", FL_NLL, 0, 0},
-    {"softmax", FL_SOFTMAX, 0, 0},
-    {"log_softmax", FL_LOG_SOFTMAX, 0, 0},
-    {"logsumexp", FL_LOGSUMEXP, 0, 0},
-    {"softmax_focal", FL_SOFTMAX_FOCAL, 0, 0},
-    {"multi_margin", FL_MULTI_MARGIN, 0, 0},
+    {"cross_entropy", FL_CROSS_ENTROPY, 0, 0}, {"cross_entropy_smoothed", FL_CROSS_ENTROPY, 0, 0.1},
+    {"cross_entropy_soft", FL_CROSS_ENTROPY, 1, 0.1}, {"nll", FL_NLL, 0, 0}, {"softmax", FL_SOFTMAX, 0, 0},
+    {"log_softmax", FL_LOG_SOFTMAX, 0, 0}, {"logsumexp", FL_LOGSUMEXP, 0, 0},
+    {"softmax_focal", FL_SOFTMAX_FOCAL, 0, 0}, {"multi_margin", FL_MULTI_MARGIN, 0, 0},
     {"multi_margin_squared", FL_MULTI_MARGIN_SQUARED, 0, 0},
-    {"probability_cross_entropy", FL_PROBABILITY_CROSS_ENTROPY, 0, 0},
-    {"softmax_grad", FL_SOFTMAX_GRAD, 0, 0},
+    {"probability_cross_entropy", FL_PROBABILITY_CROSS_ENTROPY, 0, 0}, {"softmax_grad", FL_SOFTMAX_GRAD, 0, 0},
     {"log_softmax_grad", FL_LOG_SOFTMAX_GRAD, 0, 0},
 };
 
