@@ -155,6 +155,24 @@ def test_sums_of_probability_targets_in_every_layout():
                 assert fl.cross_entropy(input, target, weight=weight, reduction="sum") == expected
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [65, 100, 129, 144, 150, 256])
+def test_sums_of_images(classes, dtype):
+    """More rows are walked together than of contiguous ones, but their losses are added in the same order."""
+    rng = np.random.default_rng(classes)
+    for pixels in (1, 17, 127, 128, 1000):
+        for _ in range(10):
+            x, labels = 9 * rng.normal(size=(2, classes, pixels)).astype(dtype), rng.integers(0, classes, (2, pixels))
+            options = {"weight": rng.random(classes).astype(dtype), "sample_weight": rng.random((2, pixels))}
+            rows = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+            flat = options | {"sample_weight": options["sample_weight"].reshape(-1)}
+            value, grad = fl.cross_entropy.value_and_grad(x, labels, reduction="sum", **options)
+            expected = fl.cross_entropy.value_and_grad(
+                rows.reshape(-1, classes), labels.reshape(-1), reduction="sum", **flat)
+            assert_same_bits((value, np.moveaxis(grad, 1, -1).reshape(-1, classes)), expected, f"{pixels} pixels")
+            assert fl.cross_entropy(x, labels, reduction="sum", **options) == value
+
+
 @pytest.mark.parametrize("special", [False, True])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("rows, classes", [(37, 17000), (5, 17000), (70, 1025), (130, 300), (16, 65536), (17, 131142)])

@@ -444,15 +444,13 @@ static void tile_log_softmax(const fl_rows_job *job, fl_size row, int n, const r
 #define NARROW_ORDERED
 #endif
 
-/* Not inlined, like wide_rows, wide_lanes, wide_columns, sum_group and what has a tile of its own: all tiles and stages
- * would lie on the stack at once, 160 kB, where threads of musl have 128 kB in all. */
-NARROW_ORDERED static FL_OUTLINE void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *g)
+/* A group, with x as its tile, and `base` or NULL as what lies beside that. */
+NARROW_ORDERED static FL_OUTLINE void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *g, T *x,
+                                                 narrow_base *base)
 {
     const fl_size n_classes = job->n_classes;
     const int logs_only = job->op == FL_LOG_SOFTMAX || job->op == FL_LOGSUMEXP;
     const int keep = job->grad.data && !logs_only;
-    FL_ALIGNED T x[TILE];
-    narrow_base base_of_rows, *base = has_base(job) ? &base_of_rows : NULL;
     load_tile(&job->input, row, n, n_classes, g, x);
     if (base)
         load_base(job, row, n, g, base);
@@ -471,6 +469,22 @@ NARROW_ORDERED static FL_OUTLINE void narrow_group(const fl_rows_job *job, fl_si
         tile_log_softmax(job, row, n, g, x);
     else if (job->grad.data)
         tile_derivatives(job, row, n, g, x, base);
+}
+
+/* Not inlined, like wide_rows, wide_lanes, wide_columns, sum_group and what has a tile of its own: all tiles and stages
+ * would lie on the stack at once, 160 kB, where threads of musl have 128 kB in all. */
+static FL_OUTLINE void narrow_rows(const fl_rows_job *job, fl_size row, int n, row_group *g)
+{
+    FL_ALIGNED T x[TILE];
+    narrow_base base;
+    narrow_group(job, row, n, g, x, has_base(job) ? &base : NULL);
+}
+
+/* See fills_group(). */
+static FL_OUTLINE void narrow_columns(const fl_rows_job *job, fl_size row, int n, row_group *g)
+{
+    FL_ALIGNED T x[NARROW * GROUP];
+    narrow_group(job, row, n, g, x, NULL);
 }
 
 #endif

@@ -368,15 +368,17 @@ static void group_losses(const fl_rows_job *job, const row_group *g, double loss
     }
 }
 
-/* The losses of a group: into `value`, and added lane by lane to `sums`. */
-static void finish_group(const fl_rows_job *job, fl_size row, int n, const row_group *g, lane_totals *sums)
+/* The losses of a group: into `value`, and added lane by lane to `sums`, as if the rows came `in_tile` at a time,
+ * which is a power of two. */
+static void finish_group(const fl_rows_job *job, fl_size row, int n, int in_tile, const row_group *g,
+                         lane_totals *sums)
 {
     T value[GROUP];
     double loss[GROUP];
     group_losses(job, g, loss);
     if (g->some_skipped)
         FOR_LANES(l, g) loss[l] = g->label[l] == SKIPPED ? 0 : loss[l];
-    FOR_LANES(l, g) add_to_lane(&sums[l_unit / LANES], (int)l_lane, loss[l]);
+    FOR_LANES(l, g) add_to_lane(&sums[(l_unit & (in_tile - 1)) / LANES], (int)l_lane, loss[l]);
     if (!job->value.data)
         return;
     FOR_LANES(l, g) value[l] = (T)loss[l];

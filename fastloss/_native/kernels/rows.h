@@ -75,7 +75,7 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
     lane_totals sums[GROUP / LANES] = {{{0}, {0}}};
     row_group g;
     g.plain = 0;
-    const int rows = rows_of_group(job->n_classes);
+    const int in_tile = rows_of_tile(job->n_classes), fills = fills_group(job), rows = fills ? GROUP : in_tile;
     for (fl_size row = first; row < last; row += rows) {
         int n = last - row < rows ? (int)(last - row) : rows;
         /* loops of constant length become vectors: they compute with the lanes beyond the rows, too, which load_group
@@ -89,7 +89,7 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
         else if (job->op == FL_NLL)
             nll_group(job, row, n, &g);
         else if (job->n_classes <= NARROW)
-            narrow_group(job, row, n, &g);
+            (fills ? narrow_columns : narrow_rows)(job, row, n, &g);
         else
             wide_group(job, row, n, &g);
         if (job->op == FL_SOFTMAX_FOCAL) {
@@ -97,7 +97,7 @@ static void run_rows(const fl_rows_job *job, fl_size block, fl_rows_partial *par
             memcpy(g.total, g.loss_weight, sizeof g.total);
         }
         if (job->want_sum || job->value.data)
-            finish_group(job, row, n, &g, sums);
+            finish_group(job, row, n, in_tile, &g, sums);
     }
     if (job->together > 1)
         add_single_rows(sums, last - first, partial);

@@ -17,13 +17,24 @@ enum {
     TILE = TILED + QUAD * LANES          /* and room for a strip of the narrowest rows */
 };
 
-/* How many rows make a group: fewer where they are long, so that a tile can hold them. */
-static int rows_of_group(fl_size n_classes)
+/* How many rows a tile holds: fewer where they are long. */
+static int rows_of_tile(fl_size n_classes)
 {
     int rows = GROUP;
     while (n_classes <= NARROW && rows * n_classes > TILED)
         rows /= 2;
     return rows;
+}
+
+/* Whether rows that a tile holds fewer of are to be a whole group all the same: those that lie in columns, of which
+ * each line of memory would otherwise be fetched for one part after the other, unless they need a second tile. (150
+ * classes: half the time.) */
+static int fills_group(const fl_rows_job *job)
+{
+    const fl_size n_classes = job->n_classes;
+    return rows_of_tile(n_classes) < GROUP && fl_lies_in_columns(&job->input, n_classes) &&
+           (!job->grad.data || fl_lies_in_columns(&job->grad, n_classes)) && !has_base(job) && !job->hess.data &&
+           job->op < FL_SOFTMAX_FOCAL && job->op != FL_NLL;
 }
 
 /* Row by row, transposed on the way. The last strip of a row overlaps the one before, so that nothing beyond the row
