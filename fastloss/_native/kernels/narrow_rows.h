@@ -395,12 +395,11 @@ static void mend_classes(const fl_rows_job *job, const row_group *g, const narro
 }
 
 /* From exponentials to gradient (in place of them) and Hessian, to where they belong. */
-static FL_OUTLINE void tile_derivatives(const fl_rows_job *job, fl_size row, int n, const row_group *g, T *x,
+static FL_OUTLINE void tile_derivatives(const fl_rows_job *job, fl_size row, int n, const row_group *g, T *x, T *hess,
                                         const narrow_base *base)
 {
     const fl_size n_classes = job->n_classes;
     const int focal = job->op == FL_SOFTMAX_FOCAL, mends = job->op == FL_CROSS_ENTROPY;
-    FL_ALIGNED T hess_tile[TILE], *hess = job->hess.data ? hess_tile : NULL;
     row_factors factors;
     mended_classes m;
     load_factors(job, g, 0, g->lanes, &factors);
@@ -444,9 +443,9 @@ static void tile_log_softmax(const fl_rows_job *job, fl_size row, int n, const r
 #define NARROW_ORDERED
 #endif
 
-/* A group, with x as its tile, and `base` or NULL as what lies beside that. */
+/* A group, with x as its tile. `hess` and `base` lie beside that, or are NULL. */
 NARROW_ORDERED static FL_OUTLINE void narrow_group(const fl_rows_job *job, fl_size row, int n, row_group *g, T *x,
-                                                 narrow_base *base)
+                                                 T *hess, narrow_base *base)
 {
     const fl_size n_classes = job->n_classes;
     const int logs_only = job->op == FL_LOG_SOFTMAX || job->op == FL_LOGSUMEXP;
@@ -468,23 +467,24 @@ NARROW_ORDERED static FL_OUTLINE void narrow_group(const fl_rows_job *job, fl_si
     if (job->grad.data && job->op == FL_LOG_SOFTMAX)
         tile_log_softmax(job, row, n, g, x);
     else if (job->grad.data)
-        tile_derivatives(job, row, n, g, x, base);
+        tile_derivatives(job, row, n, g, x, hess, base);
 }
 
 /* Not inlined, like wide_rows, wide_lanes, wide_columns, sum_group and what has a tile of its own: all tiles and stages
  * would lie on the stack at once, 160 kB, where threads of musl have 128 kB in all. */
 static FL_OUTLINE void narrow_rows(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
-    FL_ALIGNED T x[TILE];
+    FL_ALIGNED T x[TILE], hess[TILE];
     narrow_base base;
-    narrow_group(job, row, n, g, x, has_base(job) ? &base : NULL);
+    narrow_group(job, row, n, g, x, job->hess.data ? hess : NULL, has_base(job) ? &base : NULL);
 }
 
 /* See fills_group(). */
 static FL_OUTLINE void narrow_columns(const fl_rows_job *job, fl_size row, int n, row_group *g)
 {
     FL_ALIGNED T x[NARROW * GROUP];
-    narrow_group(job, row, n, g, x, NULL);
+    narrow_base base;
+    narrow_group(job, row, n, g, x, NULL, has_base(job) ? &base : NULL);
 }
 
 #endif

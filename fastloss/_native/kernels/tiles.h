@@ -33,8 +33,8 @@ static int fills_group(const fl_rows_job *job)
 {
     const fl_size n_classes = job->n_classes;
     return rows_of_tile(n_classes) < GROUP && fl_lies_in_columns(&job->input, n_classes) &&
-           (!job->grad.data || fl_lies_in_columns(&job->grad, n_classes)) && !has_base(job) && !job->hess.data &&
-           job->op < FL_SOFTMAX_FOCAL && job->op != FL_NLL;
+           (!job->grad.data || fl_lies_in_columns(&job->grad, n_classes)) && !job->target.data && !job->hess.data &&
+           job->op <= FL_SOFTMAX_FOCAL;
 }
 
 /* Row by row, transposed on the way. The last strip of a row overlaps the one before, so that nothing beyond the row
