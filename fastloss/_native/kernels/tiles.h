@@ -80,17 +80,27 @@ static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes
                     tile[tile_entry(n_classes, l, c)] = 0;
 }
 
+/* A vector of rows of less than QUAD classes. */
+FL_INLINE void store_interleaved(const T *classes, fl_size n_classes, T *rows)
+{
+    for (int l = 0; l < WIDTH; l++)
+        for (fl_size c = 0; c < n_classes; c++)
+            rows[l * n_classes + c] = classes[c * WIDTH + l];
+}
+
 /* A tile into rows, each times its factor. */
 static void tile_to_rows(const T *tile, const T *factor, int lanes, fl_size n_classes, T *rows)
 {
     if (n_classes < QUAD) {
-        FL_ALIGNED T scaled[QUAD * LANES];
-        for (int unit = 0; unit < lanes; unit += LANES) {
-            for (fl_size at = 0; at < n_classes * LANES; at += WIDTH)
-                v_store(scaled + at, v_load(tile + unit * n_classes + at) * v_load(factor + unit + at % LANES));
-            for (int l = 0; l < LANES && unit + l < lanes; l++)
-                for (fl_size c = 0; c < n_classes; c++)
-                    *rows++ = scaled[c * LANES + l];
+        FL_ALIGNED T scaled[QUAD * WIDTH];
+        for (int lane = 0; lane < lanes; lane += WIDTH, rows += WIDTH * n_classes) {
+            const T *from = tile + tile_lanes(n_classes, lane);
+            for (fl_size c = 0; c < n_classes; c++)
+                v_store(scaled + c * WIDTH, v_load(from + c * LANES) * v_load(factor + lane));
+            if (n_classes == 2) /* a constant: vectors */
+                store_interleaved(scaled, 2, rows);
+            else
+                store_interleaved(scaled, n_classes, rows);
         }
         return;
     }
