@@ -261,13 +261,17 @@ def slack_of(call, quantity, working):
 
 def far_apart(call, working, quantity="value"):
     """Rows of finite logits (for a derivative, their classes) whose difference overflows, or does once a class weight
-    has multiplied it: their loss may be infinite, though smoothing or the sample weight made it less. For
-    multi_margin_loss the sum of the differences, or of their squares, before it is divided by the number of classes."""
+    has multiplied it, or probabilities that add up to more than 1: their loss may be infinite, though smoothing or the
+    sample weight made it less. For multi_margin_loss the sum of the differences, or of their squares, before it is
+    divided by the number of classes."""
     x = np.moveaxis(call.plain["input"].astype(np.float64), call.class_axis, -1)
     x = x.reshape(int(np.prod(call.rows, dtype=int)), call.classes)
     finite = np.where(np.isfinite(x), x, 0)
     weights = np.asarray(call.plain.get("weight", 1.0), np.float64)
     largest = float(np.finfo(working).max) / 2.01 / max(1.0, weights.max(initial=0))
+    target = np.asarray(call.plain["target"])
+    if target.shape == call.plain["input"].shape and target.dtype.kind == "f":
+        largest /= max(1.0, float(target.astype(np.float64).sum(call.class_axis).max(initial=0)))
     if call.name == "multi_margin_loss":
         largest /= 2 * call.classes
         largest = largest**0.5 if quantity == "value" and call.setting["p"] == 2 else largest
