@@ -202,8 +202,10 @@ static void to_flat(fl_view *view)
 static void run_rows(const fl_kernels *kernels, int op, const char *name, int kind, int soft, double smoothing)
 {
     static const fl_size SHAPES[][2] = {{41, 2}, {37, 3}, {100, 10}, {33, 17}, {19, 64}, {35, 65}, {19, 145}, {18, 200},
-                                        {6, 300}, {3, 1000}, {1, 20000}, {37, 300}, {19, 1000}, {37, 100}, {37, 321}};
-    enum { FIRST_IN_COLUMNS = 11, WITHOUT_HESSIAN = 14 }; /* which is walked in another way (wide_lanes.h) */
+                                        {6, 300}, {3, 1000}, {1, 20000}, {37, 300}, {19, 1000}, {37, 100}, {37, 321},
+                                        {70, 101}};
+    /* the last are walked in another way (wide_lanes.h, fills_group()) */
+    enum { FIRST_IN_COLUMNS = 11, FIRST_WITHOUT_HESSIAN = 14 };
     const int is_loss = op == FL_CROSS_ENTROPY || op == FL_NLL || op == FL_SOFTMAX_FOCAL || op == FL_MULTI_MARGIN ||
                         op == FL_MULTI_MARGIN_SQUARED;
     const int per_row = is_loss || op == FL_LOGSUMEXP || op == FL_PROBABILITY_CROSS_ENTROPY;
@@ -233,7 +235,7 @@ static void run_rows(const fl_kernels *kernels, int op, const char *name, int ki
                 place(&job.value, value, kind, rows);
             if (!per_row || is_loss)
                 place(&job.grad, grad, kind, n);
-            if (is_loss && s != WITHOUT_HESSIAN)
+            if (is_loss && s < FIRST_WITHOUT_HESSIAN)
                 place(&job.hess, hess, kind, n);
             fl_view *const matrices[] = {&job.input, &job.target, &job.grad, &job.hess};
             const int in_columns = s >= FIRST_IN_COLUMNS;
