@@ -173,6 +173,24 @@ def test_sums_of_images(classes, dtype):
             assert fl.cross_entropy(x, labels, reduction="sum", **options) == value
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("classes", [65, 144, 256])
+def test_results_in_another_layout(classes, dtype):
+    """Classes side by side in the input and apart in the results, or the other way."""
+    rng = np.random.default_rng(classes)
+    x, labels = rng.normal(size=(130, classes)).astype(dtype), rng.integers(0, classes, 130)
+    calls = [fl.softmax, fl.log_softmax, *(
+        lambda x, out, f=f, o=o: f(x, labels, out=out, **o)[1] for f, o in
+        [(fl.cross_entropy.value_and_grad, {}), (fl.cross_entropy.value_and_grad, {"label_smoothing": 0.1}),
+         (fl.nll_loss.value_and_grad, {}), (fl.softmax_focal_loss.value_and_grad, {})])]
+    for function in calls:
+        expected = function(x, out=np.empty_like(x))
+        for input in (x, np.asfortranarray(x), np.repeat(x, 2, 1)[:, ::2]):
+            for out in (np.empty_like(x), np.empty_like(x, order="F"), np.empty((130, 2 * classes), dtype)[:, ::2]):
+                function(input, out=out)
+                assert_same_bits(out, expected, f"{input.strides} to {out.strides}")
+
+
 @pytest.mark.parametrize("special", [False, True])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("rows, classes", [(37, 17000), (5, 17000), (70, 1025), (130, 300), (16, 65536), (17, 131142)])

@@ -8,7 +8,7 @@ CALLS = """
 import numpy as np, fastloss as fl
 rng = np.random.default_rng(0)
 for dtype in (np.float32, np.float64):
-    for n, classes in ((20000, 10), (3000, 64), (2000, 100), (200, 1000), (8, 40000)):
+    for n, classes in ((20000, 10), (3000, 64), (2000, 100), (700, 250), (200, 1000), (8, 40000)):
         x = rng.normal(size=(n, classes)).astype(dtype)
         y, soft = rng.integers(0, classes, n), np.full_like(x, 1 / classes)
         w = np.ones(classes)
@@ -16,6 +16,9 @@ for dtype in (np.float32, np.float64):
                  lambda: fl.cross_entropy.grad_and_hess(x.T, y, weight=w, label_smoothing=0.1, axis=0, n_threads=2),
                  lambda: fl.cross_entropy.grad_and_hess(x.copy("F"), y, weight=w, label_smoothing=0.1, n_threads=2),
                  lambda: fl.cross_entropy.value_and_grad(x.copy("F"), y, n_threads=2),
+                 lambda: fl.cross_entropy.value_and_grad(x.copy("F"), y, label_smoothing=0.1, n_threads=2),
+                 lambda: fl.cross_entropy.value_and_grad(x.astype(np.float16, "F"), y, reduction="sum", n_threads=2),
+                 lambda: fl.softmax_focal_loss.value_and_grad(x.copy("F"), y, n_threads=2),
                  lambda: fl.softmax(x.copy("F"), n_threads=2), lambda: fl.log_softmax(x.copy("F"), n_threads=2),
                  lambda: fl.cross_entropy.value_and_grad(x, soft, n_threads=2),
                  lambda: fl.softmax_focal_loss.grad_and_hess(x, y, n_threads=2),
@@ -55,3 +58,14 @@ def test_worker_threads(run_python, calls, size):
     if config["build"]["kind"] != "release" or not config["openmp"]["runtime"]:
         pytest.skip("not a release build with OpenMP")
     assert run_python(calls, env={"OMP_STACKSIZE": size}) == "done"
+
+
+def test_python_threads(run_python):
+    """The same in the thread that calls: Python's own frames lie there, too."""
+    config = fl.show_config(mode="dicts")
+    if config["build"]["kind"] != "release":
+        pytest.skip("not a release build")
+    calls = CALLS.replace("n_threads=2", "n_threads=1").replace("\n", "\n    ")
+    thread = f"import threading\n\ndef run():\n    {calls}\nthreading.stack_size({128 * 1024})\n"
+    thread += "thread = threading.Thread(target=run)\nthread.start()\nthread.join()"
+    assert run_python("import numpy as np, fastloss as fl\n" + thread) == "done"

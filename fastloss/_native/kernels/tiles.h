@@ -13,7 +13,7 @@
 enum {
     /* The most classes of a tile. Of more, rows by themselves take less time: they need not be transposed. */
     NARROW = PICK(256, 144),
-    TILED = 64 * GROUP,                  /* elements of a tile: it should stay in the first cache */
+    TILED = 64 * GROUP,                  /* elements of a tile: it should stay in the first cache (but fills_group) */
     TILE = TILED + QUAD * LANES          /* and room for a strip of the narrowest rows */
 };
 
@@ -27,8 +27,9 @@ static int rows_of_tile(fl_size n_classes)
 }
 
 /* Whether rows that a tile holds fewer of are to be a whole group all the same: those that lie in columns, of which
- * each line of memory would otherwise be fetched for one part after the other, unless they need a second tile. (150
- * classes: half the time.) */
+ * each line of memory would otherwise be fetched for one part after the other. (150 classes: half the time, though the
+ * tile no longer fits into the first cache.) Whatever else has the size of a tile would not hold them: a target's base,
+ * the Hessian, the scratch of load_rows and store_rows, the tiles of sum_rows.h. */
 static int fills_group(const fl_rows_job *job)
 {
     const fl_size n_classes = job->n_classes;
@@ -37,9 +38,10 @@ static int fills_group(const fl_rows_job *job)
            job->op <= FL_SOFTMAX_FOCAL;
 }
 
-/* Row by row, transposed on the way. The last strip of a row overlaps the one before, so that nothing beyond the row
+/* Row by row, transposed on the way. Not inlined, like store_rows: columns need no scratch. The last strip of a row overlaps the one before, so that nothing beyond the row
  * is touched. */
-FL_INLINE void load_rows(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g, T *tile)
+static FL_OUTLINE void load_rows(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g,
+                                 T *tile)
 {
     FL_ALIGNED T scratch[TILE];
     const T *rows = view_direct(view);
@@ -80,7 +82,7 @@ static void load_tile(const fl_view *view, fl_size row, int n, fl_size n_classes
                     tile[tile_entry(n_classes, l, c)] = 0;
 }
 
-/* A vector of rows of less than QUAD classes. */
+/* A vector of rows of fewer than QUAD classes. */
 FL_INLINE void store_interleaved(const T *classes, fl_size n_classes, T *rows)
 {
     for (int l = 0; l < WIDTH; l++)
@@ -130,23 +132,15 @@ static void replace_classes(T *rows, int n, fl_size n_classes, const int64_t *at
             *(volatile T *)&rows[at[l]] = value[l]; /* volatile, or gcc makes a scatter of it, which is slower */
 }
 
-/* A tile into a rows x classes view. `factor` is what each row is multiplied by, `at_top` and `at_label` are what goes
- * to its maximum and to its label; any of them may be NULL. */
-static FL_OUTLINE void store_tile(const fl_rows_job *job, const fl_view *view, fl_size row, int n,
+/* Arguments as those of store_tile. */
+static FL_OUTLINE void store_rows(const fl_rows_job *job, const fl_view *view, fl_size row, int n,
                                   const row_group *g, const T *tile, const T *factor, const T *at_top,
                                   const T *at_label)
 {
-    FL_ALIGNED T scratch[TILE], ones[GROUP];
+    FL_ALIGNED T scratch[TILE];
     const fl_size n_classes = job->n_classes;
     T *direct = view_direct(view);
     T *rows = direct && n == g->lanes ? direct + row * n_classes : scratch, *to = rows;
-    for (int l = 0; l < GROUP; l++)
-        ones[l] = 1;
-    factor = factor ? factor : ones;
-    if (fl_lies_in_columns(view, n_classes)) {
-        store_columns(view, row, n, g, n_classes, tile, factor, at_top, at_label);
-        return;
-    }
     tile_to_rows(tile, factor, g->lanes, n_classes, rows);
     if (at_top)
         replace_classes(rows, n, n_classes, g->top, at_top);
@@ -159,6 +153,22 @@ static FL_OUTLINE void store_tile(const fl_rows_job *job, const fl_view *view, f
         replace_classes(rows, n, n_classes, g->label, at_label);
     if (rows == scratch)
         view_write(view, row * n_classes, n * n_classes, scratch);
+}
+
+/* A tile into a rows x classes view. `factor` is what each row is multiplied by, `at_top` and `at_label` are what goes
+ * to its maximum and to its label; any of them may be NULL. */
+static FL_OUTLINE void store_tile(const fl_rows_job *job, const fl_view *view, fl_size row, int n,
+                                  const row_group *g, const T *tile, const T *factor, const T *at_top,
+                                  const T *at_label)
+{
+    FL_ALIGNED T ones[GROUP];
+    for (int l = 0; l < GROUP; l++)
+        ones[l] = 1;
+    factor = factor ? factor : ones;
+    if (fl_lies_in_columns(view, job->n_classes))
+        store_columns(view, row, n, g, job->n_classes, tile, factor, at_top, at_label);
+    else
+        store_rows(job, view, row, n, g, tile, factor, at_top, at_label);
 }
 
 #endif
