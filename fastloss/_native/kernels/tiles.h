@@ -38,8 +38,8 @@ static int fills_group(const fl_rows_job *job)
            job->op <= FL_SOFTMAX_FOCAL;
 }
 
-/* Row by row, transposed on the way. Not inlined, like store_rows: columns need no scratch. The last strip of a row overlaps the one before, so that nothing beyond the row
- * is touched. */
+/* Row by row, transposed on the way. The last strip of a row overlaps the one before, so that nothing beyond the row is
+ * touched. Not inlined, like store_rows: columns, whose tile may be larger, need no scratch. */
 static FL_OUTLINE void load_rows(const fl_view *view, fl_size row, int n, fl_size n_classes, const row_group *g,
                                  T *tile)
 {

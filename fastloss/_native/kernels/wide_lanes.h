@@ -213,8 +213,8 @@ static void open_factors(const lane_rows *r, const wide_row *w, const row_group 
     }
 }
 
-/* Meanwhile the line of the class four further on is fetched: an Intel Xeon waited for each in turn (4x300x4096 took 2.8
- * times as long without, 4x1000x1024 twice; nothing is gained where classes are but read, except in slopes_of_lanes). */
+/* Meanwhile the line of the class four further on is fetched: an Intel Xeon waited for each in turn (4x300x4096 took
+ * 2.8 times as long without, 4x1000x1024 twice; where classes are only read, slopes_of_lanes alone gains). */
 FL_INLINE void store_lanes(const lane_rows *r, const lane_factors *k, fl_size c, int l, vf result)
 {
     const vi counts = v_bits(v_load((const T *)(const void *)k->counts + l));
