@@ -129,8 +129,8 @@ def thread_lines(results):
         axis.set_title(result.case.replace(" ", "\n").replace("_with_", "\nwith_"), fontsize=9)
         axis.set_xlabel("threads")
         axis.set_xticks(counts)
-        axis.set_ylim(bottom=0)
         axis.grid(axis="y")
+    axes[0, 0].set_ylim(bottom=0)  # once all is drawn: it fixes the upper end, too
     axes[0, 0].set_ylabel("speed-up over one thread")
     handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper center", ncols=4)
