@@ -135,7 +135,7 @@ FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost,
                           map_scales scales, const map_results *r, lane_sums *sums, int far, result_streams *streams)
 {
     const int adds = want & FL_VALUE && map_adds(cost), sends = cost == FL_LIGHT && far;
-    const int fetches_results = waits_for_memory(cost) && DEEP > 1; /* with AVX2 for a fiftieth of the time only */
+    const int fetches_results = waits_for_memory(cost); /* with AVX2 a third of the time on an Intel Xeon */
     FL_UNROLL
     for (int k = 0; k < step; k++) {
         const fl_size i = start + k * WIDTH;
@@ -172,7 +172,7 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
     T *const carried[] = {EACH_CARRIED(NAME_CARRIED)};
     lane_sums local = *sums;
     result_streams local_streams = {0};
-    int far = streams != NULL;
+    int far = CAN_STREAM && streams != NULL;
     if (cost == FL_LIGHT && far) {
         local_streams.first = resume_stream(&streams->first);
         if (want & FL_HESS)
@@ -187,7 +187,9 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
         FL_UNROLL
         for (int k = 0; k < step; k++)
             t[k] = terms_at(f, n_parameters, start + k * WIDTH, x, y, p, carried, MOST_STAGES);
-        FL_KEEP_ONE_LOOP(far);
+        if (CAN_STREAM) {
+            FL_KEEP_ONE_LOOP(far);
+        }
         take_terms(t, step, want, wrt, cost, start, x, y, factors, &results, &local, far, &local_streams);
     }
     if (cost == FL_LIGHT && far) {
