@@ -8,7 +8,7 @@
 
 /* What the target spreads over each row, apart from the label's own share. */
 typedef struct {
-    /* Without a target one unit, which is that of every row: it holds NARROW classes, whatever is a group. Then also */
+    /* Without a target one unit, which is that of every row: a larger group needs no more of it. Then also */
     FL_ALIGNED T tile[TILE];
     double others[NARROW];   /* the sum of all classes but this one */
     int has_target;

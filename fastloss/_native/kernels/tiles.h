@@ -13,7 +13,7 @@
 enum {
     /* The most classes of a tile. Of more, rows by themselves take less time: they need not be transposed. */
     NARROW = PICK(256, 144),
-    TILED = 64 * GROUP,                  /* elements of a tile: it should stay in the first cache (but fills_group) */
+    TILED = 64 * GROUP,                  /* elements of a tile: it should stay in the first cache; see fills_group() */
     TILE = TILED + QUAD * LANES          /* and room for a strip of the narrowest rows */
 };
 
@@ -99,7 +99,7 @@ static void tile_to_rows(const T *tile, const T *factor, int lanes, fl_size n_cl
             const T *from = tile + tile_lanes(n_classes, lane);
             for (fl_size c = 0; c < n_classes; c++)
                 v_store(scaled + c * WIDTH, v_load(from + c * LANES) * v_load(factor + lane));
-            if (n_classes == 2) /* a constant: vectors */
+            if (n_classes == 2) /* a constant, of which the compiler makes vectors: a sixth of the time */
                 store_interleaved(scaled, 2, rows);
             else
                 store_interleaved(scaled, n_classes, rows);
