@@ -12,6 +12,7 @@ from .engine cimport *
 
 cdef extern from "kernels/dispatch.h" nogil:
     int fl_compiled_isa(int i, const fl_kernels **f32, const fl_kernels **f64, int *runs)
+    void fl_choose_fetching()
 
 cdef extern from "kernels/parallel.h" nogil:
     int fl_parallel_init()
@@ -125,6 +126,7 @@ def build_info():
 
 
 select_isa(os.environ.get("FASTLOSS_ISA", ""))
+fl_choose_fetching()
 if fl_parallel_init():
     raise ImportError("fastloss could not register its fork handler (pthread_atfork failed)")
 

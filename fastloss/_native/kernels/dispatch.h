@@ -14,4 +14,7 @@ extern const fl_kernels fl_avx2_f32, fl_avx2_f64, fl_avx512_f32, fl_avx512_f64;
  * can execute it. */
 int fl_compiled_isa(int i, const fl_kernels **f32, const fl_kernels **f64, int *runs);
 
+/* Sets fl_fetches_ahead for this machine. */
+void fl_choose_fetching(void);
+
 #endif

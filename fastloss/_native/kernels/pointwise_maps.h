@@ -85,16 +85,15 @@ FL_INLINE int map_step(int want, int wrt, int cost)
  * binary_cross_entropy_with_logits in float32). */
 FL_INLINE int waits_for_memory(int cost) { return cost == FL_DEEPER || cost == FL_STAGED; }
 
-/* Asks for what n vectors will be a page on, where the processor's own prefetching ends. */
+/* Asks for what n vectors will be a page on. */
 FL_INLINE void fetch_ahead(const T *p, int n, int to_write)
 {
     FL_UNROLL
     for (int i = 0; i < n * WIDTH; i += LANES) {
-        const T *ahead = p + i + 4096 / sizeof(T);
         if (to_write)
-            v_prefetch_to_write(ahead);
+            v_prefetch_on_to_write(p + i, 4096);
         else
-            v_prefetch(ahead);
+            v_prefetch_on(p + i, 4096);
     }
 }
 

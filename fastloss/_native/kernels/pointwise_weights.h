@@ -85,13 +85,13 @@ FL_INLINE double factor_at(const chunk_factors *f, int direct, fl_size i)
 FL_INLINE void fetch_factors(int direct, const chunk_factors *f, const T *x, const T *y, fl_size i)
 {
     const char *numbers = direct ? (const char *)(f->direct + i) : (const char *)(f->numbers + i);
-    v_prefetch(numbers + 4096);
+    v_prefetch_on(numbers, 4096);
     if (!direct && !FL_DOUBLE)
-        v_prefetch(numbers + 4096 + 64);
+        v_prefetch_on(numbers, 4096 + 64);
     if (x)
-        v_prefetch((const char *)(x + i) + 4096);
+        v_prefetch_on(x + i, 4096);
     if (y)
-        v_prefetch((const char *)(y + i) + 4096);
+        v_prefetch_on(y + i, 4096);
 }
 
 FL_INLINE T weighed(int direct, int has_weight, int has_upstream, T x, const chunk_factors *weight,
@@ -123,7 +123,7 @@ FL_INLINE void weigh_each(int direct, int has_weight, int has_upstream, T *restr
     for (; i + LANES <= n; i += LANES) {
         if (has_weight || has_upstream)
             fetch_factors(direct, has_weight ? weight : upstream, x, y, i);
-        v_prefetch_to_write((const char *)(derivative + i) + 4096);
+        v_prefetch_on_to_write(derivative + i, 4096);
         for (int l = 0; l < LANES; l++)
             derivative[i + l] = weighed(direct, has_weight, has_upstream, derivative[i + l], weight, upstream, i + l,
                                         scale);

@@ -3,7 +3,7 @@
 #ifndef FASTLOSS_SUM_ROWS_H
 #define FASTLOSS_SUM_ROWS_H
 
-#include "sum_terms.h"
+#include "sum_exact.h"
 
 /* --- narrow rows --- */
 
@@ -33,8 +33,19 @@ FL_INLINE void add_narrow_classes(int op, const T *x, const T *t, fl_size n_clas
                 p.term[i] = v_where_eq(label, v_set((T)c), v_set(0), p.term[i]);
             v_two_sum(&sum[i], &error[i], p.term[i]);
         }
-        if (op == FL_SOFTMAX_GRAD)
-            error[0] = error[0] + p.rounding;
+    }
+}
+
+/* The same of the operations that sum_exact.h adds up. */
+static void narrow_exact_sums(const fl_rows_job *job, fl_size row, const T *x, const T *t, row_group *g, sum_rows *s)
+{
+    const T *ahead = rows_ahead(&job->input, (row + g->lanes) * job->n_classes, x);
+    for (int lane = 0; lane < g->lanes; lane += WIDTH, ahead += WIDTH * job->n_classes) {
+        const fl_size first = tile_lanes(job->n_classes, lane);
+        fl_sum sums[WIDTH];
+        exact_sums_of_rows(job->op, x + first, t + first, job->n_classes, ahead, sums);
+        for (int i = 0; i < WIDTH; i++)
+            finish_sums(job, lane + i, (const fl_sum[N_SUMS]){sums[i]}, g, s);
     }
 }
 
@@ -51,8 +62,8 @@ static void narrow_sums(const fl_rows_job *job, fl_size row, const T *x, const T
             labels[i] = (T)g->label[lane + i];
         for (int i = 0; i < N_SUMS; i++)
             sum[i] = error[i] = v_set(0);
-        FOR_EACH_OP(job->op, add_narrow_classes, x + first, t + first, job->n_classes, v_load(labels), &k, &ahead, sum,
-                    error)
+        FOR_EACH_OP_WITH_TERMS(job->op, add_narrow_classes, x + first, t + first, job->n_classes, v_load(labels), &k,
+                               &ahead, sum, error)
         ahead.x += WIDTH * job->n_classes;
         ahead.t += WIDTH * job->n_classes;
         for (int i = 0; i < N_SUMS; i++) {
@@ -106,7 +117,10 @@ static void narrow_sum_group(const fl_rows_job *job, fl_size row, int n, row_gro
             g->label_logit[l] = g->label[l] >= 0 ? x[tile_entry(n_classes, l, g->label[l])] : 0;
         margin_constants(job, g, s);
     }
-    narrow_sums(job, row, x, t, g, s);
+    if (is_exact(op))
+        narrow_exact_sums(job, row, x, t, g, s);
+    else
+        narrow_sums(job, row, x, t, g, s);
     if (op == FL_PROBABILITY_CROSS_ENTROPY)
         note_no_probabilities(job, row, 0, n, s, partial);
     if (op == FL_PROBABILITY_CROSS_ENTROPY || !job->grad.data)
@@ -148,40 +162,28 @@ static FL_OUTLINE void clear_uncounted(T part[STRIP], fl_size n, fl_size skip)
 
 /* The terms of n <= STRIP elements, 0 beyond them and at `skip`. */
 FL_INLINE void sum_part(int op, const T *x, const T *t, fl_size n, fl_size skip, const sum_constants *k,
-                        vf terms[N_SUMS][4 * UNIT], vf rounding[4 * UNIT])
+                        vf terms[N_SUMS][4 * UNIT])
 {
-    T part[N_SUMS + 1][STRIP];
+    T part[N_SUMS][STRIP];
     FL_LANEWISE
     for (fl_size i = 0; i < n; i += WIDTH) {
         const vf t_i = is_margin(op) ? v_set(0) : v_load_up_to(t + i, n - i, v_set(0));
         sum_parts p = sum_terms(op, v_load_up_to(x + i, n - i, v_set(0)), t_i, k);
         for (int j = 0; j < N_SUMS; j++)
             v_store(part[j] + i, p.term[j]);
-        v_store(part[N_SUMS] + i, p.rounding);
     }
-    for (int j = 0; j <= N_SUMS; j++)
-        if (j < n_sums(op) || (op == FL_SOFTMAX_GRAD && j == N_SUMS))
-            clear_uncounted(part[j], n, skip);
-    for (int i = 0; i < 4 * UNIT; i++) {
-        for (int j = 0; j < n_sums(op); j++)
+    for (int j = 0; j < n_sums(op); j++) {
+        clear_uncounted(part[j], n, skip);
+        for (int i = 0; i < 4 * UNIT; i++)
             terms[j][i] = v_load(part[j] + i * WIDTH);
-        rounding[i] = op == FL_SOFTMAX_GRAD ? v_load(part[N_SUMS] + i * WIDTH) : v_set(0);
     }
-}
-
-/* A page ahead, where the processor's own prefetching ends. */
-FL_INLINE void fetch_sum_row(int op, const T *x, const T *t)
-{
-    v_prefetch((const char *)x + 4096);
-    if (!is_margin(op))
-        v_prefetch((const char *)t + 4096);
 }
 
 FL_INLINE void sum_strips(int op, const T *x, const T *t, fl_size n, fl_size skip, const sum_constants *k,
                           lane_sums sums[N_SUMS])
 {
     for (fl_size i = 0; i < n; i += STRIP) {
-        vf terms[N_SUMS][4 * UNIT], rounding[4 * UNIT];
+        vf terms[N_SUMS][4 * UNIT];
         int whole = i + STRIP <= n, skipping = skip >= i && skip < i + STRIP;
         if (whole && !skipping)
             STRIP_LOOP
@@ -193,19 +195,11 @@ FL_INLINE void sum_strips(int op, const T *x, const T *t, fl_size n, fl_size ski
                 terms[0][j] = p.term[0];
                 terms[1][j] = p.term[1];
                 terms[2][j] = p.term[2];
-                rounding[j] = p.rounding;
             }
         else
-            sum_part(op, x + i, t ? t + i : NULL, whole ? STRIP : n - i, skipping ? skip - i : -1, k, terms, rounding);
-        if (op == FL_SOFTMAX_GRAD || op == FL_LOG_SOFTMAX_GRAD) /* terms of both signs: no sum may round */
-            FL_UNROLL
-            for (int j = 0; j < 4 * UNIT; j++) {
-                v_two_sum(&sums[0].sum[j % UNIT], &sums[0].error[j % UNIT], terms[0][j]);
-                sums[0].error[j % UNIT] = sums[0].error[j % UNIT] + rounding[j];
-            }
-        else
-            for (int j = 0; j < n_sums(op); j++)
-                add_strip(&sums[j], terms[j]);
+            sum_part(op, x + i, t ? t + i : NULL, whole ? STRIP : n - i, skipping ? skip - i : -1, k, terms);
+        for (int j = 0; j < n_sums(op); j++)
+            add_strip(&sums[j], terms[j]);
     }
 }
 
@@ -232,6 +226,7 @@ static const T *target_chunk(sum_row *r, fl_size c, fl_size n)
 typedef struct {
     lane_sums sums[N_SUMS];
     fl_sum totals[N_SUMS];
+    exact_lanes exact; /* in the place of both, of some operations */
 } sum_state;
 
 static const sum_state NO_SUM_STATE;
@@ -241,9 +236,15 @@ static FL_OUTLINE void sum_chunk(const fl_rows_job *job, const row_group *g, con
                                  fl_size n, const T *x, const T *t, sum_state *state)
 {
     const int op = job->op;
+    if (is_exact(op)) {
+        add_exact_chunk(op, x, t, n, &state->exact);
+        if (c + n == job->n_classes)
+            state->totals[0] = total_of_exact(&state->exact);
+        return;
+    }
     const sum_constants k = wide_constants(s, l);
     const fl_size skip = is_margin(op) ? (fl_size)g->label[l] - c : -1;
-    FOR_EACH_OP(op, sum_strips, x, t, n, skip, &k, state->sums)
+    FOR_EACH_OP_WITH_TERMS(op, sum_strips, x, t, n, skip, &k, state->sums)
     for (int i = 0; i < N_SUMS && ((c + n) % FOLD == 0 || c + n == job->n_classes); i++)
         fold(&state->totals[i], &state->sums[i]);
 }
@@ -269,7 +270,7 @@ FL_INLINE void slopes_of_chunk(int op, const T *x, const T *t, fl_size n, const 
     for (fl_size i = 0; i < n; i += WIDTH) {
         const vf x_i = v_load_up_to(x + i, n - i, zero), p_i = op == FL_LOG_SOFTMAX_GRAD ? v_load(p + i) : zero;
         if (i % LANES == 0)
-            v_prefetch_to_write((char *)(slopes + i) + 4096);
+            v_prefetch_on_to_write(slopes + i, 4096);
         const vf t_i = is_margin(op) ? zero : v_load_up_to(t + i, n - i, zero);
         v_store_up_to(slopes + i, n - i, sum_slope(op, x_i, p_i, t_i, k));
         if (is_margin(op) && curvatures)

@@ -5,8 +5,8 @@
  *     entropy, cross_entropy_probs     x and t, both probabilities; value only
  *     softmax_grad, log_softmax_grad   x the transform's result, t the gradient that comes back to it
  *
- * This file holds the formulas (sum_terms and sum_slope), sum_rows.h and sum_columns.h how a row is walked, which is
- * the same for all. */
+ * This file holds the formulas (sum_terms and sum_slope); sum_exact.h adds up the terms of the last two. How a row is
+ * walked, in sum_rows.h and sum_columns.h, is the same for all. */
 #ifndef FASTLOSS_SUM_TERMS_H
 #define FASTLOSS_SUM_TERMS_H
 
@@ -27,9 +27,9 @@ typedef struct {
     vf offset, offset_low, shrink, factor, rescale, total, total_low;
 } sum_constants;
 
-/* The terms of each sum; `rounding` is what the first lacks to be exact. */
+/* The terms of each sum. */
 typedef struct {
-    vf term[N_SUMS], rounding;
+    vf term[N_SUMS];
 } sum_parts;
 
 /* How many of the sums an operation has. */
@@ -37,6 +37,10 @@ FL_INLINE int n_sums(int op)
 {
     return op == FL_MULTI_MARGIN_SQUARED ? 3 : op == FL_MULTI_MARGIN || op == FL_PROBABILITY_CROSS_ENTROPY ? 2 : 1;
 }
+
+/* Whether the terms have both signs, and the results are differences to their sum: it is to have twice the digits of T,
+ * and sum_exact.h adds it up. */
+FL_INLINE int is_exact(int op) { return op == FL_SOFTMAX_GRAD || op == FL_LOG_SOFTMAX_GRAD; }
 
 FL_INLINE int is_margin(int op) { return op == FL_MULTI_MARGIN || op == FL_MULTI_MARGIN_SQUARED; }
 
@@ -66,23 +70,16 @@ FL_INLINE vf v_no_probability(vf x)
 FL_INLINE sum_parts sum_terms(int op, vf x, vf t, const sum_constants *k)
 {
     sum_parts s;
-    s.term[1] = s.term[2] = s.rounding = v_set(0);
+    s.term[1] = s.term[2] = v_set(0);
     if (is_margin(op)) {
         vf excess = v_margin_excess(x, k), positive = v_positive_part(excess), shrunk = positive * k->shrink;
         s.term[0] = (op == FL_MULTI_MARGIN ? v_set(1) : positive) * shrunk;
         s.term[1] = v_if_positive(excess, v_set(1));
         s.term[2] = shrunk;
-    } else if (op == FL_PROBABILITY_CROSS_ENTROPY) {
+    } else {
         s.term[0] = v_where_eq(t, v_set(0), v_set(0), -(t * v_log(x))); /* 0 * inf counts 0 */
         s.term[1] = v_no_probability(x) + v_no_probability(t);
-    } else if (op == FL_SOFTMAX_GRAD) {
-        s.term[0] = x * t;
-        s.rounding = v_product_error(x, t, s.term[0]);
-#if !FL_HAS_FMA /* so it may be NaN although the product is a number; if that is none, the sum has no error anyway */
-        s.rounding = v_finite_or_zero(s.rounding);
-#endif
-    } else
-        s.term[0] = t;
+    }
     return s;
 }
 
@@ -128,8 +125,8 @@ FL_INLINE vf sum_slope(int op, vf x, vf p, vf t, const sum_constants *k)
     }
     if (op == FL_LOG_SOFTMAX_GRAD)
         return v_log_softmax_slope(x, p, t, k);
-    vf low, difference = v_minus_total(t, k, &low);
-    return x * (difference + low);
+    /* The first difference is exact where it cancels (t and the total within a factor of two). */
+    return x * ((t - k->total) - k->total_low);
 }
 
 FL_INLINE vf sum_curvature(int op, vf x, const sum_constants *k)
@@ -170,7 +167,7 @@ static void finish_sums(const fl_rows_job *job, int l, const fl_sum sums[N_SUMS]
     for (int i = 0; i < N_SUMS; i++)
         s->sums[l][i] = fl_total(sums[i]);
     s->total[l] = (T)total;
-    s->total_low[l] = total - total == 0 ? (T)((sums[0].hi - (double)s->total[l]) + sums[0].lo) : 0;
+    s->total_low[l] = s->total[l] - s->total[l] == 0 ? (T)((sums[0].hi - (double)s->total[l]) + sums[0].lo) : 0;
     g->value[l] = total;
     if (is_margin(job->op))
         g->value[l] = g->own[l] * (total / ((double)s->shrink * (double)job->n_classes));
@@ -219,6 +216,13 @@ static void note_no_probabilities(const fl_rows_job *job, fl_size row, int first
     }
 }
 
+FL_INLINE void fetch_sum_row(int op, const T *x, const T *t)
+{
+    v_prefetch_on(x, 4096);
+    if (!is_margin(op))
+        v_prefetch_on(t, 4096);
+}
+
 /* The loops over classes, compiled once for each operation, of which each needs a case here. What surrounds them is
  * not: it was half of their code. */
 #define FOR_EACH_OP_WITH_GRADIENT(op, loop, ...)    \
@@ -235,10 +239,16 @@ static void note_no_probabilities(const fl_rows_job *job, fl_size row, int first
     default:                                        \
         loop(FL_LOG_SOFTMAX_GRAD, __VA_ARGS__);     \
     }
-#define FOR_EACH_OP(op, loop, ...)                       \
-    if ((op) == FL_PROBABILITY_CROSS_ENTROPY)            \
+#define FOR_EACH_OP_WITH_TERMS(op, loop, ...)            \
+    switch (op) {                                        \
+    case FL_MULTI_MARGIN:                                \
+        loop(FL_MULTI_MARGIN, __VA_ARGS__);              \
+        break;                                           \
+    case FL_MULTI_MARGIN_SQUARED:                        \
+        loop(FL_MULTI_MARGIN_SQUARED, __VA_ARGS__);      \
+        break;                                           \
+    default:                                             \
         loop(FL_PROBABILITY_CROSS_ENTROPY, __VA_ARGS__); \
-    else                                                 \
-        FOR_EACH_OP_WITH_GRADIENT(op, loop, __VA_ARGS__)
+    }
 
 #endif

@@ -41,6 +41,10 @@ static inline int fl_lies_in_columns(const fl_view *view, fl_size n_classes)
     return (row_step < 0 ? -row_step : row_step) < (class_step < 0 ? -class_step : class_step);
 }
 
+/* Whether loops over long arrays ask for memory ahead of its turn: on all processors but those of which dispatch.c
+ * knows that they do better without. Set once, before any kernel runs. */
+extern int fl_fetches_ahead;
+
 /* A sum in twice the precision of double: hi + lo. */
 typedef struct {
     double hi, lo;

@@ -140,6 +140,20 @@ FL_INLINE void v_prefetch_to_write(const void *p)
 #endif
 }
 
+/* The same of what lies so many bytes on, for loops that walk long arrays: what most processors fetch by themselves
+ * ends with the page. See fl_fetches_ahead for those that are better left alone. */
+FL_INLINE void v_prefetch_on(const void *p, fl_size bytes)
+{
+    if (fl_fetches_ahead)
+        v_prefetch((const char *)p + bytes);
+}
+
+FL_INLINE void v_prefetch_on_to_write(const void *p, fl_size bytes)
+{
+    if (fl_fetches_ahead)
+        v_prefetch_to_write((const char *)p + bytes);
+}
+
 /* Whether a scale is a number of type T: if it is too small or too large, what it multiplies need not be. */
 FL_INLINE int fits(double scale)
 {

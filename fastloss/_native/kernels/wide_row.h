@@ -92,7 +92,7 @@ typedef struct {
     const char *ahead; /* what to fetch while a chunk is added up */
     fl_size ahead_step; /* bytes a class */
     char *results; /* the memory of the gradient, to be fetched too before it is written */
-    fl_size results_step; /* bytes a class; 0 if there is none, or it is not contiguous */
+    fl_size results_step; /* bytes a class; 0 if there is none, or it is not contiguous, or better not fetched */
     int lane;
     fl_size start; /* of the row in the flat views */
     const T *x;    /* its memory, or NULL */
@@ -117,6 +117,12 @@ static const T *chunk_of(const fl_view *view, const T *direct, fl_size start, fl
         return direct + start;
     view_read(view, start, n, scratch);
     return scratch;
+}
+
+/* Where results from one class on lie, to be fetched: the thread's own memory if nothing is. */
+static char *results_from(wide_row *r, fl_size at)
+{
+    return r->results_step ? r->job->grad.data + at * r->results_step : (char *)r->stage;
 }
 
 static const T *row_chunk(wide_row *r, fl_size c, fl_size n)

@@ -273,7 +273,7 @@ static FL_OUTLINE void add_chunk_of_row(wide_row *r, row_group *g, row_state *s,
     r->ahead = job->input.data + (r->start + c + r->next) * r->ahead_step;
     /* `keep` writes it in this pass, from `stage` it is written in the next. So far ahead, because its lines are
      * read before they are written: with 256 classes 4096x1000 took an eighth more. */
-    r->results = job->grad.data + (r->start + c + (r->all_grad ? 1024 : 0)) * r->results_step;
+    r->results = results_from(r, r->start + c + (r->all_grad ? 1024 : 0));
     if (with_base) {
         row_base base = base_chunk(r, c, n);
         add_stretch(&s->sums, r, &base, x, 0, n, top, to);
