@@ -160,18 +160,14 @@ static fl_size first_failure_of_block(const fl_pointwise_job *job, const fl_chec
     return -1;
 }
 
-/* add_chunk of terms of type T. (In double on the stack first, they took twice as long.) */
+/* add_chunk of whole units of terms of type T. (In double on the stack first, they took twice as long.) */
 static void add_singles(lane_totals *totals, const T *terms, fl_size n)
 {
     lane_totals local = *totals;
-    fl_size i = 0;
-    for (; i + LANES <= n; i += LANES)
+    for (fl_size i = 0; i < n; i += LANES)
         for (int l = 0; l < LANES; l++)
             add_to_lane(&local, l, (double)terms[i + l]);
     *totals = local;
-    FL_LANEWISE
-    for (int l = 0; i < n; i++, l++)
-        add_to_lane(totals, l, (double)terms[i]);
 }
 
 FL_INLINE void add_weights(const fl_pointwise_job *job, const fl_view *weight, fl_size first, fl_size last,
@@ -182,10 +178,12 @@ FL_INLINE void add_weights(const fl_pointwise_job *job, const fl_view *weight, f
         const fl_size n = last - start < CHUNK ? last - start : CHUNK;
         chunk_factors w;
         load_weights(weight, &job->sample_weight, start, n, &product, &w);
-        if (!FL_DOUBLE && w.direct)
+        if (!FL_DOUBLE && w.direct && n % LANES == 0)
             add_singles(sums, w.direct, n);
-        else
+        else {
+            in_double(&w, n, &product);
             add_chunk(sums, w.numbers, n);
+        }
     }
 }
 

@@ -85,15 +85,16 @@ FL_INLINE int map_step(int want, int wrt, int cost)
  * binary_cross_entropy_with_logits in float32). */
 FL_INLINE int waits_for_memory(int cost) { return cost == FL_DEEPER || cost == FL_STAGED; }
 
-/* Asks for what n vectors will be a page on. */
+/* Asks for what n vectors will be a page on, where the processor's own prefetching ends. */
 FL_INLINE void fetch_ahead(const T *p, int n, int to_write)
 {
     FL_UNROLL
     for (int i = 0; i < n * WIDTH; i += LANES) {
+        const T *ahead = p + i + 4096 / sizeof(T);
         if (to_write)
-            v_prefetch_on_to_write(p + i, 4096);
+            v_prefetch_to_write(ahead);
         else
-            v_prefetch_on(p + i, 4096);
+            v_prefetch(ahead);
     }
 }
 
@@ -143,6 +144,8 @@ FL_INLINE void take_terms(const terms *t, int step, int want, int wrt, int cost,
         if (adds)
             v_two_sum(&sums->sum[k % UNIT], &sums->error[k % UNIT], t[k].value);
         if (far && k == 0 && (cost == FL_LIGHT || fetches_results)) {
+            if (cost != FL_LIGHT)
+                FL_KEEP_CONDITIONAL;
             fetch_ahead(x + i, step, 0);
             fetch_ahead(y + i, step, 0);
             if (fetches_results && want & FL_GRAD)
@@ -171,7 +174,8 @@ FL_INLINE void map_terms(formula *f, int n_parameters, int want, int wrt, int co
     T *const carried[] = {EACH_CARRIED(NAME_CARRIED)};
     lane_sums local = *sums;
     result_streams local_streams = {0};
-    int far = CAN_STREAM && streams != NULL;
+    /* The light ones do not mind where others are held up (types.h). */
+    int far = CAN_STREAM && streams != NULL && (cost == FL_LIGHT || fl_fetches_ahead);
     if (cost == FL_LIGHT && far) {
         local_streams.first = resume_stream(&streams->first);
         if (want & FL_HESS)

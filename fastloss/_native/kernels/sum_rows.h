@@ -226,7 +226,7 @@ static const T *target_chunk(sum_row *r, fl_size c, fl_size n)
 typedef struct {
     lane_sums sums[N_SUMS];
     fl_sum totals[N_SUMS];
-    exact_lanes exact; /* in the place of both, of some operations */
+    product_sums products; /* in the place of both, where these are added up in double */
 } sum_state;
 
 static const sum_state NO_SUM_STATE;
@@ -236,10 +236,16 @@ static FL_OUTLINE void sum_chunk(const fl_rows_job *job, const row_group *g, con
                                  fl_size n, const T *x, const T *t, sum_state *state)
 {
     const int op = job->op;
-    if (is_exact(op)) {
-        add_exact_chunk(op, x, t, n, &state->exact);
+    if (adds_in_double(op)) {
+        add_products_of_chunk(x, t, n, &state->products);
         if (c + n == job->n_classes)
-            state->totals[0] = total_of_exact(&state->exact);
+            state->totals[0] = total_of_products(&state->products);
+        return;
+    }
+    if (is_exact(op)) {
+        add_exact_chunk(op, x, t, n, &state->sums[0]);
+        if ((c + n) % FOLD == 0 || c + n == job->n_classes)
+            fold_exactly(&state->totals[0], &state->sums[0]);
         return;
     }
     const sum_constants k = wide_constants(s, l);

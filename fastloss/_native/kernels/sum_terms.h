@@ -223,8 +223,8 @@ FL_INLINE void fetch_sum_row(int op, const T *x, const T *t)
         v_prefetch_on(t, 4096);
 }
 
-/* The loops over classes, compiled once for each operation, of which each needs a case here. What surrounds them is
- * not: it was half of their code. */
+/* The loops over classes, compiled once for each operation that has a gradient, or sums of sum_terms(). What surrounds
+ * them is not: it was half of their code. */
 #define FOR_EACH_OP_WITH_GRADIENT(op, loop, ...)    \
     switch (op) {                                   \
     case FL_MULTI_MARGIN:                           \

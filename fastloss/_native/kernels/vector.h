@@ -24,6 +24,7 @@
 #define FL_UNROLL _Pragma("GCC unroll 16")
 #define FL_LANEWISE _Pragma("GCC unroll 1")
 #define FL_KEEP_ONE_LOOP(x) __asm__("" : "+r"(x)) /* no loop for each value of a flag, no gathers: the wheel's size */
+#define FL_KEEP_CONDITIONAL __asm__ volatile("") /* gcc would ask for memory whatever the condition */
 #else
 #define FL_INLINE static inline
 #define FL_READ_ONCE(p)
@@ -31,6 +32,7 @@
 #define FL_UNROLL
 #define FL_LANEWISE
 #define FL_KEEP_ONE_LOOP(x)
+#define FL_KEEP_CONDITIONAL
 #endif
 
 /* A function whose operations are put in order before registers are assigned, so that vectors go one operation after

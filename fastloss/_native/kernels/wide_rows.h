@@ -225,7 +225,7 @@ static wide_row open_rows(const fl_rows_job *job)
     r.ahead_step = job->input.ndim == 1 ? job->input.strides[0] : 0;
     r.target_piece = NULL;
     r.keep = has_grad && job->op != FL_LOG_SOFTMAX && job->op != FL_LOGSUMEXP;
-    const int fetches = fl_fetches_ahead || !r.keep; /* results that are written at once come by themselves (types.h) */
+    const int fetches = fl_fetches_ahead || !r.keep; /* exponentials are written as they are computed */
     r.results_step = fetches && job->grad.data && job->grad.ndim == 1 ? job->grad.strides[0] : 0;
     return r;
 }
@@ -321,9 +321,10 @@ static void derivatives_of_rows(wide_row *r, fl_size row, int first, int last, r
     }
 }
 
-/* Of more elements than these, which no cache holds, a processor that fetches by itself (types.h) does so best where
- * few rows pass through each step: 16384x1000 took an eighth less time; in the cache 1024x1000 an eighth more. */
-enum { FAR_ROWS = (3 << 23) / (2 * (int)sizeof(T)) };
+/* Of more logits than these, which with their gradient no cache holds, a processor that fetches by itself (types.h)
+ * does so best where few rows pass through each step: 16384x1000 took an eighth less time; in the cache 1024x1000 an
+ * eighth more. */
+enum { FAR_LOGITS = FAR_BYTES / (2 * (int)sizeof(T)) };
 
 /* Several short rows pass through each step together: while the sums of one wait for the lanes to be brought together,
  * the next can begin. They stay in the first cache. */
@@ -333,7 +334,7 @@ static FL_OUTLINE void wide_rows(const fl_rows_job *job, fl_size row, int from, 
     /* With half as much again the costs of each step are shared by more rows (1 to 5 %), with twice as much some did
      * not stay in the cache (3162 classes: 3 % more). */
     fl_size room = r.stage_input || r.stage_grad ? STAGE : STAGE * 3 / 2;
-    if (!fl_fetches_ahead && job->n_rows * job->n_classes > FAR_ROWS)
+    if (!fl_fetches_ahead && r.input && r.all_grad && job->n_rows * job->n_classes > FAR_LOGITS)
         room = STAGE / 4;
     const int together = job->n_classes > room ? 1 : (int)(room / staged_length(job));
     r.next = r.step == job->n_classes ? together * job->n_classes : r.step;
