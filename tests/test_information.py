@@ -254,7 +254,8 @@ def test_gradients_of_a_confident_row(dtype, classes, gap):
 @pytest.mark.parametrize("classes", [2, 17, 256, 300, 5000, 70_000])
 @pytest.mark.parametrize("small", [1e-10, 1e-14, 1e-17])
 def test_small_terms_that_large_ones_leave(dtype, classes, small):
-    """The gradient of a certain class is the sum of all others, of which one is next to nothing beside its own."""
+    """The gradient of a class that is certain is minus the sum of what the others' upstream gradients are: next to
+    nothing beside its own."""
     y, dy = np.full(classes, -60, dtype), np.zeros(classes, dtype)
     y[0], dy[0], dy[-1] = 0, -1, small
     assert_ulp(fl.log_softmax_grad(y, dy)[:1], exact_array(-dy[-1:]), dtype)

@@ -225,28 +225,25 @@ FL_INLINE void fetch_sum_row(int op, const T *x, const T *t)
 
 /* The loops over classes, compiled once for each operation that has a gradient, or sums of sum_terms(). What surrounds
  * them is not: it was half of their code. */
-#define FOR_EACH_OP_WITH_GRADIENT(op, loop, ...)    \
-    switch (op) {                                   \
+#define CASES_OF_MARGINS(loop, ...)                 \
     case FL_MULTI_MARGIN:                           \
         loop(FL_MULTI_MARGIN, __VA_ARGS__);         \
         break;                                      \
     case FL_MULTI_MARGIN_SQUARED:                   \
         loop(FL_MULTI_MARGIN_SQUARED, __VA_ARGS__); \
-        break;                                      \
-    case FL_SOFTMAX_GRAD:                           \
-        loop(FL_SOFTMAX_GRAD, __VA_ARGS__);         \
-        break;                                      \
-    default:                                        \
-        loop(FL_LOG_SOFTMAX_GRAD, __VA_ARGS__);     \
+        break;
+#define FOR_EACH_OP_WITH_GRADIENT(op, loop, ...) \
+    switch (op) {                                \
+        CASES_OF_MARGINS(loop, __VA_ARGS__)      \
+    case FL_SOFTMAX_GRAD:                        \
+        loop(FL_SOFTMAX_GRAD, __VA_ARGS__);      \
+        break;                                   \
+    default:                                     \
+        loop(FL_LOG_SOFTMAX_GRAD, __VA_ARGS__);  \
     }
 #define FOR_EACH_OP_WITH_TERMS(op, loop, ...)            \
     switch (op) {                                        \
-    case FL_MULTI_MARGIN:                                \
-        loop(FL_MULTI_MARGIN, __VA_ARGS__);              \
-        break;                                           \
-    case FL_MULTI_MARGIN_SQUARED:                        \
-        loop(FL_MULTI_MARGIN_SQUARED, __VA_ARGS__);      \
-        break;                                           \
+        CASES_OF_MARGINS(loop, __VA_ARGS__)              \
     default:                                             \
         loop(FL_PROBABILITY_CROSS_ENTROPY, __VA_ARGS__); \
     }

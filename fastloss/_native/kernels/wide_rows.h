@@ -225,7 +225,8 @@ static wide_row open_rows(const fl_rows_job *job)
     r.ahead_step = job->input.ndim == 1 ? job->input.strides[0] : 0;
     r.target_piece = NULL;
     r.keep = has_grad && job->op != FL_LOG_SOFTMAX && job->op != FL_LOGSUMEXP;
-    const int fetches = fl_fetches_ahead || !r.keep; /* exponentials are written as they are computed */
+    /* Exponentials are kept one after the other, which a processor that fetches by itself sees coming. */
+    const int fetches = fl_fetches_ahead || !r.keep;
     r.results_step = fetches && job->grad.data && job->grad.ndim == 1 ? job->grad.strides[0] : 0;
     return r;
 }
